@@ -1,0 +1,60 @@
+"""Histograms of localizations, compiled. Importing this file imports numba: do it on use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+
+@numba.njit(cache=True, nogil=True)
+def histogram(
+    positions: Any, moment: Any, shift: Any, start: int, stop: int, origin: Any, pixel: float, image: Any
+) -> int:
+    """Count localizations into the voxels of `image`.
+
+    Parameters
+    ----------
+    positions : array (n, 2) or (n, 3) of float32
+        x, y(, z), nm.
+    moment : array (n,) of int32
+        Row of `shift` for each localization.
+    shift : array (m, 3) of float32
+        Added to the positions first; no rows for none.
+    start, stop : int
+        Rows of `positions` that are counted.
+    origin : array (3,)
+        Lower corner of the grid in z, y, x, nm.
+    pixel : float
+        nm.
+    image : array (z, y, x) of float32
+        Counts are added here; one plane for positions without z.
+
+    Returns
+    -------
+    int
+        Localizations that lay outside.
+    """
+    outside = 0
+    nz, ny, nx = image.shape
+    moved = shift.shape[0] > 0
+    deep = positions.shape[1] > 2
+    for k in range(start, stop):
+        x = float(positions[k, 0])
+        y = float(positions[k, 1])
+        z = float(positions[k, 2]) if deep else origin[0]
+        if moved:
+            m = moment[k]
+            x += shift[m, 0]
+            y += shift[m, 1]
+            if deep:
+                z += shift[m, 2]
+        ix = int(np.floor((x - origin[2]) / pixel))
+        iy = int(np.floor((y - origin[1]) / pixel))
+        iz = int(np.floor((z - origin[0]) / pixel))
+        if 0 <= ix < nx and 0 <= iy < ny and 0 <= iz < nz:
+            image[iz, iy, ix] += np.float32(1.0)
+        else:
+            outside += 1
+    return outside

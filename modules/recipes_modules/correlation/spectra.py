@@ -1,0 +1,89 @@
+"""Spectra of windows, and the part of their cross-correlation that is searched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.float32]
+Spectrum = npt.NDArray[np.complex64]
+
+SMOOTHING = 0.5
+"""Gaussian by which each window is smoothed before it is correlated: standard deviation in pixels (Wang et al. 2014)."""
+
+
+class Transfer:
+    """Forward transform of a window, smoothed, without its mean.
+
+    Parameters
+    ----------
+    shape : (z, y, x)
+        Of the windows; x is even.
+    smoothing : float
+        Standard deviation of the Gaussian, pixels.
+    """
+
+    def __init__(self, shape: Sequence[int], smoothing: float = SMOOTHING) -> None:
+        self.shape = tuple(shape)
+        self.axes = tuple(axis for axis, n in enumerate(self.shape) if n > 1) or (2,)
+        frequencies = [np.fft.fftfreq(n) for n in self.shape[:-1]] + [np.fft.rfftfreq(self.shape[-1])]
+        self._gains = [
+            np.exp(-2 * (np.pi * smoothing * frequency) ** 2).astype(np.float32) if n > 1 else np.ones(1, np.float32)
+            for frequency, n in zip(frequencies, self.shape, strict=True)
+        ]
+
+    @property
+    def spectrum_shape(self) -> tuple[int, ...]:
+        """Shape of a spectrum."""
+        return (*self.shape[:-1], self.shape[-1] // 2 + 1)
+
+    def spectrum(self, image: Image) -> Spectrum:
+        """Spectrum (z, y, x / 2 + 1) of a window (z, y, x)."""
+        from scipy.fft import rfftn
+
+        spectrum: Spectrum = rfftn(image, axes=self.axes, workers=1)
+        for axis, gain in enumerate(self._gains):
+            spectrum *= gain.reshape([-1 if a == axis else 1 for a in range(3)])
+        # Without the mean the taper of the field would otherwise make a broad hill around no shift.
+        spectrum[0, 0, 0] = 0.0
+        return spectrum
+
+
+def correlation(a: Spectrum, b: Spectrum, shape: Sequence[int], reach: Sequence[int]) -> Image:
+    """Cross-correlation of two windows for shifts up to `reach` along each axis.
+
+    Its value at a shift is high where ``a`` equals ``b`` moved by that shift; no shift is in the middle.
+
+    Parameters
+    ----------
+    a, b : array
+        Spectra from `Transfer.spectrum`.
+    shape : (z, y, x)
+        Of the windows.
+    reach : (z, y, x)
+        Largest shift, pixels.
+
+    Returns
+    -------
+    array (2 * reach + 1)
+    """
+    from scipy.fft import ifft, irfft
+
+    product = a * np.conj(b)
+    for axis in (0, 1):
+        if shape[axis] > 1:
+            product = ifft(product, axis=axis, overwrite_x=True, workers=1)
+        # Only what is kept along one axis is transformed along the next.
+        product = _middle(product, axis, reach[axis])
+    return _middle(irfft(product, n=shape[2], axis=2, overwrite_x=True, workers=1), 2, reach[2])
+
+
+def _middle(values: npt.NDArray[np.generic], axis: int, reach: int) -> npt.NDArray[np.generic]:
+    n = values.shape[axis]
+    if n == 1:
+        return values
+    low = np.take(values, np.arange(n - reach, n), axis=axis)
+    high = np.take(values, np.arange(0, reach + 1), axis=axis)
+    return np.concatenate([low, high], axis=axis)

@@ -1,0 +1,143 @@
+"""What a person or a pipe sees of a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from recipes_core.plan import Plan, PlannedStep
+from recipes_core.run import Listener, RunReport, StepResult
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+
+def listener_for(show: str) -> Listener:
+    """The listener for ``none``, ``quiet``, ``normal`` or ``verbose``: a live table on a terminal, plain lines in a pipe."""
+    if show == "none":
+        return Listener()
+    if show == "quiet":
+        return QuietLines()
+    if click.get_text_stream("stdout").isatty():
+        return LiveTable(verbose=show == "verbose")
+    return PlainLines(verbose=show == "verbose")
+
+
+class QuietLines(Listener):
+    """Warnings only."""
+
+    def warning(self, step: str, text: str) -> None:
+        click.echo(f"{click.style('warning', fg='yellow')}: step '{step}': {text}", err=True)
+
+
+class PlainLines(QuietLines):
+    """A line a step."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        self.verbose = verbose
+        self.lines: list[str] = []
+
+    def step_started(self, step: PlannedStep) -> None:
+        self.lines = []
+        if self.verbose:
+            click.echo(f"{step.step}: {step.reason}")
+
+    def message(self, step: str, text: str) -> None:
+        self.lines.append(f"  {text}")
+
+    def step_finished(self, result: StepResult) -> None:
+        click.echo(f"{result.step}  {result.state}  {result.seconds:.2f} s")
+        for line in self.lines:
+            click.echo(line)
+
+
+class LiveTable(Listener):
+    """A table that follows the run: state, progress, time left."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self.verbose = verbose
+        self.console = Console()
+        self.live = Live(console=self.console, refresh_per_second=8, transient=True, get_renderable=self._table)
+        self.plan: Plan | None = None
+        self.results: dict[str, StepResult] = {}
+        self.running: tuple[str, float] | None = None
+        self.done = 0.0
+
+    def run_started(self, plan: Plan) -> None:
+        self.plan = plan
+        self.live.start()
+
+    def step_started(self, step: PlannedStep) -> None:
+        self.running, self.done = (step.step, time.perf_counter()), 0.0
+
+    def progress(self, step: str, done: float, total: float) -> None:
+        self.done = done / total if total else 0.0
+
+    def message(self, step: str, text: str) -> None:
+        self.console.print(f"[dim]{step}:[/dim] {_plain(text)}", highlight=False)
+
+    def warning(self, step: str, text: str) -> None:
+        self.console.print(f"[yellow]warning[/yellow] {step}: {_plain(text)}", highlight=False)
+
+    def step_finished(self, result: StepResult) -> None:
+        self.results[result.step] = result
+        self.running = None
+
+    def run_finished(self, report: RunReport) -> None:
+        self.live.stop()
+
+    def _table(self) -> RichTable:
+        from rich.table import Table
+
+        table = Table.grid(padding=(0, 2))
+        for planned in self.plan.steps if self.plan else ():
+            state, detail = self._row(planned)
+            table.add_row(state, planned.step, detail)
+        return table
+
+    def _row(self, planned: PlannedStep) -> tuple[str, str]:
+        result = self.results.get(planned.step)
+        if result is not None:
+            sign = "[green]✓[/green]" if result.state == "done" else "[red]✗[/red]"
+            return sign, f"{result.seconds:.1f} s"
+        if self.running and self.running[0] == planned.step:
+            seconds = time.perf_counter() - self.running[1]
+            bar = "━" * round(20 * self.done)
+            left = f"  {seconds * (1 / self.done - 1):.0f} s left" if self.done > 0.02 and seconds > 2 else ""
+            return "[cyan]●[/cyan]", f"[cyan]{bar}[/cyan][dim]{'━' * (20 - len(bar))}[/dim]  {seconds:.0f} s{left}"
+        return "[dim]·[/dim]", f"[dim]{planned.reason or 'current'}[/dim]"
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def print_summary(report: RunReport, written: Mapping[str, Path], folder: Path) -> None:
+    """Close a run: what went in and out of each step, and where the results are."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=True) if not click.get_text_stream("stdout").isatty() else Console()
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
+    for title in ("step", "took", "made"):
+        table.add_column(title, style="bold" if title == "step" else "", justify="right" if title == "took" else "left")
+    for result in report.steps:
+        if result.state == "done":
+            made = "\n".join(f"{key}: {text}" for key, text in result.outputs.items())
+            table.add_row(result.step, f"{result.seconds:.2f} s", _plain(made))
+    console.print()
+    console.print(table, highlight=False)
+    console.print()
+    console.print(f"{len(written)} results in {_plain(str(folder))}", highlight=False)
+    for label, path in written.items():
+        shown = path.relative_to(folder) if path.is_relative_to(folder) else path
+        console.print(f"  {_plain(str(shown))}  [dim]{_plain(label)}[/dim]", highlight=False)

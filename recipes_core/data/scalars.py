@@ -1,0 +1,64 @@
+"""Named numbers and words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recipes_core.data.history import DataObject, HistoryEntry
+from recipes_core.data.persistence import persistence
+
+
+class Scalars(DataObject):
+    """Named numbers and words: results such as an RMSE.
+
+    Parameters
+    ----------
+    values : mapping
+        Numbers, strings, booleans, or lists of them.
+    units : mapping, optional
+        Unit of a value.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        *,
+        units: Mapping[str, str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        history: Iterable[HistoryEntry] = (),
+    ) -> None:
+        self.values: dict[str, Any] = {str(name): _plain(value) for name, value in values.items()}
+        self.units = dict(units or {})
+        self._init_provenance(metadata, history)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def keys(self) -> tuple[str, ...]:
+        """Names of the values."""
+        return tuple(self.values)
+
+    def summary(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in self.values.items())
+
+    def __repr__(self) -> str:
+        return f"<Scalars: {self.summary()}>"
+
+    def save(self, path: str | Path) -> Path:
+        """Write the values as JSON; return the path."""
+        return persistence().save(self, path)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and containers of numpy as plain Python, which JSON can hold."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

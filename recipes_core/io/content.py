@@ -1,0 +1,66 @@
+"""What a reader says about a file before anything large is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recipes_core.data import DataObject
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One thing in a file.
+
+    Parameters
+    ----------
+    name : str
+        Key under which a recipe receives it: the table's name; ``''`` where the file holds one unnamed thing.
+    kind : type
+        `Localizations`, `Table`, `ImageStack`, `Drift` ...
+    load : callable
+        Reads it; images come lazily.
+    columns : mapping, optional
+        Column in memory -> unit, for tables.
+    n_rows : int, optional
+    shape, dtype : optional
+        Of images.
+    """
+
+    name: str
+    kind: type[DataObject]
+    load: Callable[[], DataObject]
+    columns: Mapping[str, str] | None = None
+    n_rows: int | None = None
+    shape: tuple[int, ...] | None = None
+    dtype: str | None = None
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """A file as its reader sees it.
+
+    Parameters
+    ----------
+    path : Path
+    format : str
+        The format's name for people.
+    datasets : tuple of Dataset
+        In the order of the file.
+    metadata : mapping
+        Flat, PYME's names.
+    notes : tuple of str
+        What the reader wants to tell: an origin that could not be shifted, metadata that were left out.
+    """
+
+    path: Path
+    format: str
+    datasets: tuple[Dataset, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def dataset(self, name: str) -> Dataset | None:
+        """The dataset of that name, or None."""
+        return next((dataset for dataset in self.datasets if dataset.name == name), None)

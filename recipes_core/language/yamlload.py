@@ -1,0 +1,285 @@
+"""Reads YAML into a tree of nodes: safely, with places, and with every fault that does not stop the reading.
+
+PyYAML scans and parses; its composer is replaced, because it recurses, keeps the last of two equal keys without a word, and
+follows aliases without end. No tag is honoured, so nothing but plain data can come out.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from yaml.events import (
+    AliasEvent,
+    DocumentEndEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from recipes_core.language.document import Mark
+from recipes_core.language.faults import Faults, shown
+from recipes_core.language.nodes import Entry, Mapping, Node, Scalar, Sequence
+from recipes_core.language.scalars import plain_scalar
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 64
+MAX_NODES = 100_000
+
+_OTHER_ENCODINGS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+_DATA_FILES = (
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (b"II*\0", "a TIFF file"),
+    (b"MM\0*", "a TIFF file"),
+    (b"II+\0", "a TIFF file"),
+    (b"PK\x03\x04", "a zip or npz file"),
+    (b"\x93NUMPY", "a numpy file"),
+)
+
+
+class _Stop(Exception):  # noqa: N818 - no error: the fault is noted, reading cannot go on
+    """Reading cannot go on."""
+
+
+def decode(data: bytes, faults: Faults) -> str | None:
+    """The text of a recipe file; None, with the fault noted, where it is no UTF-8 text."""
+    for head, name in _DATA_FILES:
+        if data.startswith(head):
+            faults.add("R102", f"this is {name}, not a recipe.", "A recipe is a YAML file.")
+            return None
+    for head, name in _OTHER_ENCODINGS:
+        if data.startswith(head):
+            faults.add("R102", f"the file is text in {name}.", "Save it as UTF-8.")
+            return None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        mark = Mark(before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
+        faults.add("R102", f"the file is no text in UTF-8 (byte 0x{data[error.start]:02x}).", "Save it as UTF-8.", mark=mark)
+        return None
+
+
+def parse_yaml(text: str, faults: Faults) -> Node | None:
+    """Read one YAML document.
+
+    Parameters
+    ----------
+    text : str
+    faults : Faults
+        Receives what is wrong.
+
+    Returns
+    -------
+    Node or None
+        None where reading had to stop or there is nothing to read; `faults` then says why. Otherwise there may be faults too
+        (tags, equal keys), which the tree leaves out.
+    """
+    if len(text) > MAX_BYTES:
+        faults.add("R105", f"the recipe is longer than {MAX_BYTES:,} letters.", "A recipe holds no data: give them as inputs.")
+        return None
+    text = text.removeprefix("\ufeff")
+    builder = _Builder(faults)
+    try:
+        for event in _events(text, faults):
+            builder.take(event)
+    except _Stop:
+        return None
+    root = builder.root
+    if root is None or (isinstance(root, Scalar) and root.value is None):
+        faults.add("R107", "the recipe is empty.", "It lists modules: '- Module: {parameter: value}'.")
+        return None
+    return root
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's parser with tabs allowed between the tokens of JSON and other flow collections."""
+
+    def scan_to_next_token(self) -> None:
+        while True:
+            super().scan_to_next_token()
+            if not self.flow_level or self.peek() != "\t":  # type: ignore[attr-defined]
+                return
+            self.forward()
+
+
+def _events(text: str, faults: Faults) -> Iterator[Event]:
+    loader: Any = None
+    try:
+        loader = _Loader(text)
+        while loader.check_event():
+            yield loader.get_event()
+    except yaml.reader.ReaderError as error:
+        # PyYAML checks the whole text first and says only how far from its beginning the letter stands.
+        before = text[: error.position]
+        mark = Mark(before.count("\n") + 1, error.position - before.rfind("\n"))
+        faults.add("R102", f"the control character U+{ord(text[error.position]):04X} is not allowed.", "Remove it.", mark=mark)
+        raise _Stop from error
+    except yaml.MarkedYAMLError as error:
+        at = error.problem_mark or error.context_mark
+        what = " ".join(part for part in (error.context, error.problem) if part)
+        hint = "Indent with spaces, not tabs." if "\\t" in what else ""
+        faults.add("R101", f"this is not valid YAML: {what}.", hint, mark=_mark(at) if at else None)
+        raise _Stop from error
+    except (ValueError, OverflowError) as error:
+        # Escapes beyond Unicode, version numbers of thousands of digits: PyYAML does not catch them.
+        mark = Mark(loader.line + 1, loader.column + 1) if loader else Mark(1, 1)
+        faults.add("R101", f"this is not valid YAML: {error}.", mark=mark)
+        raise _Stop from error
+
+
+def _mark(mark: Any) -> Mark:
+    return Mark(mark.line + 1, mark.column + 1)
+
+
+@dataclass
+class _Open:
+    """A collection that is being read."""
+
+    node: Sequence | Mapping
+    anchor: str | None
+    key: Scalar | None = None
+
+
+@dataclass
+class _Builder:
+    """Builds the tree from events, without recursion."""
+
+    faults: Faults
+    root: Node | None = None
+    documents: int = 0
+    anchors: dict[str, Node] = field(default_factory=dict)
+    stack: list[_Open] = field(default_factory=list)
+
+    def take(self, event: Event) -> None:
+        """Take the next event."""
+        if isinstance(event, DocumentStartEvent):
+            self.documents += 1
+            if self.documents > 1:
+                self._stop("R106", "the file holds several YAML documents.", "Put each recipe into its own file.", event)
+        elif isinstance(event, (SequenceEndEvent, MappingEndEvent)):
+            self._close()
+        elif isinstance(event, AliasEvent):
+            self._alias(event)
+        elif isinstance(event, ScalarEvent):
+            self._refuse_tag(event)
+            scalar = self._scalar(event)
+            self._remember(event.anchor, scalar)
+            self._place(scalar, event)
+        elif isinstance(event, (SequenceStartEvent, MappingStartEvent)):
+            self._open(event)
+        elif isinstance(event, DocumentEndEvent):
+            self.anchors.clear()
+
+    def _open(self, event: SequenceStartEvent | MappingStartEvent) -> None:
+        self._refuse_tag(event)
+        if len(self.stack) >= MAX_DEPTH:
+            self._stop("R105", f"lists and mappings are nested more than {MAX_DEPTH} deep.", "", event)
+        mark = _mark(event.start_mark)
+        node = Sequence(mark) if isinstance(event, SequenceStartEvent) else Mapping(mark)
+        self.stack.append(_Open(node, event.anchor))
+
+    def _close(self) -> None:
+        closed = self.stack.pop()
+        self._remember(closed.anchor, closed.node)
+        self._place(closed.node, None)
+
+    def _alias(self, event: AliasEvent) -> None:
+        name = event.anchor
+        if any(item.anchor == name for item in self.stack):
+            self._stop("R105", f"'*{name}' stands inside of what it names.", "Write the value out.", event)
+        if name not in self.anchors:
+            self._stop("R101", f"this is not valid YAML: '*{name}' names nothing.", f"Mark the value with '&{name}' first.", event)
+        self._place(self.anchors[name], event)
+
+    def _scalar(self, event: ScalarEvent) -> Scalar:
+        mark = _mark(event.start_mark)
+        text = _joined_surrogates(event.value)
+        if text is None:
+            self.faults.add("R101", "this is not valid YAML: an escape stands for half a letter.", mark=mark)
+            return Scalar("", mark)
+        if event.style is not None:
+            return Scalar(text, mark)
+        try:
+            return Scalar(plain_scalar(text), mark)
+        except ValueError as error:
+            self.faults.add("R101", f"{error}: {shown(text)}.", "Quote it if it is text.", mark=mark)
+            return Scalar(None, mark)
+
+    def _place(self, node: Node, event: Event | None) -> None:
+        if not self.stack:
+            self.root = node
+            return
+        parent = self.stack[-1]
+        place = _mark(event.start_mark) if event is not None else node.mark
+        if isinstance(parent.node, Mapping):
+            if parent.key is None:
+                parent.key = self._key(node, place)
+                return
+            self._enter(parent.node, parent.key, node)
+            parent.node.size += parent.key.size
+            parent.key = None
+        else:
+            parent.node.items.append(node)
+        parent.node.size += node.size
+        # Sizes of nodes that are still open do not count the current one yet: add them up.
+        if sum(item.node.size for item in self.stack) > MAX_NODES:
+            self._stop("R105", f"with its aliases the recipe has more than {MAX_NODES:,} values.",
+                       "A recipe holds no data: give them as inputs.", event)  # fmt: skip
+
+    def _key(self, node: Node, place: Mark) -> Scalar:
+        if isinstance(node, Scalar) and isinstance(node.value, str):
+            if node.value == "<<":
+                self.faults.add("R108", "merge keys ('<<') are not part of the language.", "Write the values out.", mark=place)
+            return Scalar(node.value, place)
+        if isinstance(node, Scalar):
+            self.faults.add("R109", f"a key must be text, not {shown(node.value)}.", "Quote it.", mark=place)
+        else:
+            self.faults.add("R109", "a key must be text, not a list or mapping.", "Is a template in braces not quoted?", mark=place)
+        return Scalar(None, place)
+
+    def _enter(self, mapping: Mapping, key: Scalar, value: Node) -> None:
+        if key.value is None or key.value == "<<":
+            return  # noted above
+        first = mapping.get(key.value)
+        if first is not None:
+            message = f"the key '{key.value}' stands here twice; first in line {first.mark.line}."
+            self.faults.add("R104", message, "Remove one of them.", mark=key.mark)
+            return
+        mapping.entries[key.value] = Entry(key.value, key.mark, value)
+
+    def _remember(self, anchor: str | None, node: Node) -> None:
+        if anchor is not None:
+            self.anchors[anchor] = node
+
+    def _refuse_tag(self, event: NodeEvent) -> None:
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            written = tag.replace("tag:yaml.org,2002:", "!!")
+            self.faults.add("R103", f"YAML tags such as {shown(written)} are not allowed.", "Remove it.", mark=_mark(event.start_mark))
+
+    def _stop(self, code: str, message: str, hint: str, event: Event | None) -> None:
+        mark = _mark(event.start_mark) if event is not None else self.stack[-1].node.mark
+        self.faults.add(code, message, hint, mark=mark)
+        raise _Stop
+
+
+def _joined_surrogates(text: str) -> str | None:
+    """Text whose JSON escapes beyond U+FFFF are joined; None where a half is alone."""
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        return None

@@ -1,0 +1,17 @@
+"""Plugins: hooks, references and the registry."""
+
+from recipes_core.plugins.hookspecs import hookimpl
+from recipes_core.plugins.refs import DatatypeRef, ModuleRef, ReaderRef, WriterRef
+from recipes_core.plugins.registry import PluginInfo, Registry, registry, use_registry
+
+__all__ = [
+    "DatatypeRef",
+    "ModuleRef",
+    "PluginInfo",
+    "ReaderRef",
+    "Registry",
+    "WriterRef",
+    "hookimpl",
+    "registry",
+    "use_registry",
+]

@@ -1,0 +1,1 @@
+"""Showing recipes and results."""

@@ -1,0 +1,48 @@
+"""A recipe's graph as text and as a mermaid diagram."""
+
+from __future__ import annotations
+
+import re
+
+from recipes_core.graph import Graph
+
+
+def as_text(graph: Graph) -> str:
+    """One line a step, in the order in which they run: what it takes and what it makes."""
+    lines = [f"{key} ({item.kind.__name__}{'' if item.required else ', optional'})" for key, item in graph.free_inputs.items()]
+    if lines:
+        lines = ["inputs", *(f"  {line}" for line in lines), "steps"]
+    else:
+        lines = ["steps"]
+    width = max((len(step) for step in graph.steps), default=0)
+    for step in graph.order:
+        taken = ", ".join(dict.fromkeys(key for port, key in graph.inputs_of(step) if graph.is_connected(step, port, key)))
+        made = ", ".join(_made(graph, step)) or "(a file)"
+        lines.append(f"  {step:<{width}}  {taken or '-'} -> {made}")
+    return "\n".join(lines)
+
+
+def as_mermaid(graph: Graph) -> str:
+    """A flow chart in mermaid's language."""
+    names = {step: f"s{index}" for index, step in enumerate(graph.steps)}
+    keys = {key: f"k{index}" for index, key in enumerate(graph.free_inputs)}
+    lines = ["flowchart LR"]
+    lines += [f'  {name}(["{_quoted(key)}"])' for key, name in keys.items()]
+    lines += [f'  {name}["{_quoted(step)}"]' for step, name in names.items()]
+    for key, takers in graph.consumers.items():
+        maker = graph.producers.get(key)
+        source = names[maker.step] if maker else keys[key]
+        lines += [f'  {source} -- "{_quoted(key)}" --> {names[taker]}' for taker in dict.fromkeys(place.step for place in takers)]
+    sinks = [(key, place) for key, place in graph.producers.items() if key in graph.sinks()]
+    lines += [f'  {names[place.step]} --> r{index}(["{_quoted(key)}"])' for index, (key, place) in enumerate(sinks)]
+    return "\n".join(lines)
+
+
+def _made(graph: Graph, step: str) -> list[str]:
+    module = graph.steps[step].module
+    ports = module.outputs()
+    return [key for port, key in module.output_keys().items() if key and (not ports[port].on_demand or key in graph.consumers)]
+
+
+def _quoted(text: str) -> str:
+    return re.sub(r'["\n]', lambda found: "#quot;" if found.group() == '"' else " ", text)

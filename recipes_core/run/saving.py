@@ -1,0 +1,43 @@
+"""Writes results, each as a whole or not at all."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from recipes_core import io
+from recipes_core.run.results import Destination
+
+STANDS_ON = ("numpy", "scipy", "numba", "h5py", "tifffile", "networkx", "traits", "PyYAML")
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of this project and of what results may depend on."""
+    found = {"smlm-recipes": _version("smlm-recipes"), "python": platform.python_version()}
+    return found | {name: _version(name) for name in STANDS_ON}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def save_results(
+    destinations: Iterable[Destination], object_of: Callable[[str], Any], *, recipe: str, seed: int
+) -> dict[str, Path]:
+    """Write every destination; return label -> path.
+
+    Each file carries a record of how it was made: the recipe, its seed, the key and the versions in use; no times.
+    """
+    written = {}
+    for destination in destinations:
+        record = {"record": 1, "key": destination.key, "seed": seed, "recipe": recipe, "versions": dict(versions())}
+        written[destination.label] = io.save(object_of(destination.key), destination.path, record=record)
+    return written

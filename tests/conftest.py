@@ -1,0 +1,31 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TEST_DATA = Path(os.environ.get("SMLM_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def data_file() -> Callable[[str], Path]:
+    """Find a real file below SMLM_TEST_DATA, or skip the test."""
+
+    def find(name: str) -> Path:
+        path = TEST_DATA / name
+        if not path.exists():
+            pytest.skip(f"no {name} in SMLM_TEST_DATA ({TEST_DATA}): real files are not part of the repository")
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """The folder of example recipes."""
+    return ROOT / "example_recipes"
