@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,29 @@ def data_file() -> Callable[[str], Path]:
 def examples() -> Path:
     """The folder of example recipes."""
     return ROOT / "example_recipes"
+
+
+@dataclass
+class Finished:
+    """How a call of the command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def recipe_command(capsys, tmp_path, monkeypatch) -> Callable[..., Finished]:
+    """Call ``recipe`` in this process, in an empty folder."""
+    from recipes_core.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str | Path) -> Finished:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Finished(int(ended.value.code or 0), out, err)
+
+    return call

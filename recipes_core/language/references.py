@@ -11,7 +11,6 @@ from recipes_core.errors import did_you_mean
 from recipes_core.language.document import Mark
 from recipes_core.language.faults import Faults, shown
 from recipes_core.language.nodes import Mapping, Node, Scalar, Sequence
-from recipes_core.language.scalars import FLOAT
 from recipes_core.language.yamlload import MAX_BYTES, MAX_NODES
 
 _USE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
@@ -128,8 +127,3 @@ def _count(value: Any) -> int:
     if isinstance(value, dict):
         return 1 + sum(map(_count, value.values()))
     return 1 + sum(map(_count, value)) if isinstance(value, list) else 1
-
-
-def looks_like_number(text: str) -> bool:
-    """Whether text in quotes would be a number without them."""
-    return FLOAT.match(text) is not None

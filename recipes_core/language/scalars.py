@@ -55,3 +55,8 @@ def _floating(text: str) -> float:
     if text.endswith(".inf"):
         return -math.inf if text.startswith("-") else math.inf
     return math.nan if text == ".nan" else float(text)
+
+
+def is_number(text: str) -> bool:
+    """Whether text would be a number if it stood without quotes."""
+    return INT.match(text) is not None or FLOAT.match(text) is not None

@@ -129,7 +129,11 @@ def estimate_images(
     index = np.cumsum(kept) - 1
     pairs = index[pairs[inside]]
     solution = solve_pairs(
-        int(np.count_nonzero(kept)), pairs, shifts[inside], np.ones(len(pairs)), reject_above=shift_max if method == "RCC" else None
+        int(np.count_nonzero(kept)),
+        pairs,
+        shifts[inside],
+        np.ones(len(pairs)),
+        reject_above=shift_max if method == "RCC" else None,
     )
     return ImageDrift(kept, solution, pairs), correlator.images
 

@@ -61,11 +61,13 @@ def _step(values: Any, place: Any, low: Any, high: Any, kernel: float, mean: flo
         else:
             hessian[p, p] -= m0 / s2
     minor = hessian[1, 1] * hessian[2, 2] - hessian[1, 2] ** 2
-    cofactors = np.array([
-        minor,
-        hessian[0, 2] * hessian[1, 2] - hessian[0, 1] * hessian[2, 2],
-        hessian[0, 1] * hessian[1, 2] - hessian[0, 2] * hessian[1, 1],
-    ])
+    cofactors = np.array(
+        [
+            minor,
+            hessian[0, 2] * hessian[1, 2] - hessian[0, 1] * hessian[2, 2],
+            hessian[0, 1] * hessian[1, 2] - hessian[0, 2] * hessian[1, 1],
+        ]
+    )
     determinant = (hessian[0] * cofactors).sum()
     if hessian[2, 2] < 0.0 and minor > 0.0 and determinant < 0.0:
         return _solve(hessian, -gradient, determinant)

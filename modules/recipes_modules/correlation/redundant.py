@@ -60,9 +60,7 @@ class Solution:
     n_bridges: int
 
 
-def solve_pairs(
-    n: int, pairs: Ints, shifts: Floats, weights: Floats, *, reject_above: float | None
-) -> Solution:
+def solve_pairs(n: int, pairs: Ints, shifts: Floats, weights: Floats, *, reject_above: float | None) -> Solution:
     """Positions of `n` windows from the shifts between pairs of them.
 
     The shift of pair (i, j) measures ``position[j] - position[i]``. Pairs that contradict the others are first found by a

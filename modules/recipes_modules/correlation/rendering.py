@@ -9,9 +9,7 @@ import numpy as np
 
 
 @numba.njit(cache=True, nogil=True)
-def histogram(
-    positions: Any, moment: Any, shift: Any, start: int, stop: int, origin: Any, pixel: float, image: Any
-) -> int:
+def histogram(positions: Any, moment: Any, shift: Any, start: int, stop: int, origin: Any, pixel: float, image: Any) -> int:
     """Count localizations into the voxels of `image`.
 
     Parameters

@@ -87,7 +87,9 @@ def make_cloud(table: Localizations, settings: Settings) -> Cloud:
     rows = table.finite_rows(*names, "frame")
     n_left_out = int(len(rows) - np.count_nonzero(rows))
     if n_left_out == len(rows):
-        raise DataError("no localization has finite coordinates." if len(rows) else "the table has no localizations.", code="D410")
+        raise DataError(
+            "no localization has finite coordinates." if len(rows) else "the table has no localizations.", code="D410"
+        )
     chosen = table if not n_left_out else table.only((*names, "frame")).select(rows)
     frames = chosen.frames
     windows = cut_windows(frames, settings.step, settings.window)

@@ -1,0 +1,180 @@
+"""Drift by redundant cross-correlation, from localizations or from an image series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from recipes_core.data import Drift, Figure, ImageStack, Localizations
+from recipes_core.module import Context, ModuleBase
+from recipes_core.ports import Bool, Choice, Float, Input, Int, Output, Range, Str
+from recipes_modules.correlation.redundant import Solution
+from recipes_modules.drift_apply import shifted
+from recipes_modules.drift_figures import drift_figure
+
+METHODS = ("RCC", "MCC", "DCC")
+_NO_CACHE = "no longer needed: large intermediate arrays go to scratch, which cleans itself up"
+
+
+class Locs_RCC(ModuleBase):
+    """Drift of localizations by redundant cross-correlation (Wang et al. 2014, doi:10.1364/OE.22.015982).
+
+    The movie is cut into windows of `window` frames, one every `step` frames. The windows are rendered as histograms, and each is
+    correlated with those that follow it; where the correlation peaks is how far the structure has moved. The positions that agree
+    best with all these shifts are the drift, as a correction to add: zero for the first window, one value for each, at the mean
+    frame of its localizations. `Drift_Interpolate` makes a curve of them, `Locs_Post_Shift` applies it.
+
+    Shifts are searched up to an eighth of the field. The search is followed by a refinement, for which the drift found so far is
+    undone also within the windows; so windows may be long compared with the drift. Rows with NaN take no part. Windows without
+    localizations are left out. A last window that the movie fills by less than half joins the one before it.
+
+    The standard errors of the result come from the disagreement among the pairs. What a window's own localizations contribute is
+    common to all of its pairs and does not show there; with few localizations they are too small.
+    """
+
+    version = 1
+
+    input_for_correction = Input(
+        Localizations, "Localizations", requires=("x", "y", "frame"), desc="localizations that show the drift"
+    )
+    input_for_mapping = Input(
+        Localizations, "Localizations", optional=True,
+        desc="deprecated: localizations for outputName; use Locs_Post_Shift",
+    )  # fmt: skip
+    output_drift = Output(Drift, "drift", desc="correction to add, one value a window")
+    output_drift_plot = Output(Figure, "drift_plot", diagnostic=True, desc="the drift over frames")
+    output_cross_cor = Output(ImageStack, "cross_cor", diagnostic=True, desc="the correlations that were searched, one a pair")
+    outputName = Output(
+        Localizations, "corrected_localizations", like="input_for_mapping", adds=("dx", "dy", "dz"), deprecated=True,
+        desc="input_for_mapping with the drift undone, linear between windows; use Drift_Interpolate and Locs_Post_Shift",
+    )  # fmt: skip
+
+    step = Int(2500, low=1, unit="frame", desc="frames from the beginning of one window to the next")
+    window = Int(2500, low=1, unit="frame", desc="length of a window")
+    binsize = Range(1.0, 1000.0, 30.0, unit="nm", desc="pixel of the rendered windows")
+    flatten_z = Bool(False, desc="ignore z; otherwise the drift along z is measured too")
+    tukey_size = Range(0.0, 1.0, 0.25, desc="part of the field that fades out towards its edges")
+    method = Choice(
+        METHODS,
+        "RCC",
+        desc="RCC: all pairs within corr_window, contradicting ones left out; MCC: all of them; DCC: first with every other",
+    )
+    shift_max = Float(5.0, low=0.0, unit="nm", desc="RCC leaves out a pair whose shift differs by more from the others' verdict")
+    corr_window = Int(5, unit="window", desc="each window is compared with so many that follow it; 0 or less: with all")
+    cache_fft = Str("rcc_cache.bin", deprecated=True, desc=_NO_CACHE)
+    multiprocessing = Bool(False, deprecated=True, desc="no longer needed: all processors are used")
+    debug_cor_file = Str("", deprecated=True, desc="no longer needed: use output_cross_cor")
+
+    def required_columns(self, port: str) -> tuple[str, ...]:
+        if port == "input_for_correction" and not self.flatten_z:
+            return ("x", "y", "z", "frame")
+        return super().required_columns(port)
+
+    def output_columns(self, port: str, known: Any) -> Any:
+        if port == "outputName" and known.get("input_for_mapping") is None:
+            known = {**known, "input_for_mapping": known.get("input_for_correction")}
+        return super().output_columns(port, known)
+
+    def run(self, ctx: Context, input_for_correction: Localizations, input_for_mapping: Localizations | None) -> dict[str, Any]:
+        from recipes_modules.correlation.localizations import Settings, estimate, make_cloud
+
+        settings = Settings(
+            self.step, self.window, self.binsize, self.flatten_z, self.tukey_size, self.method, self.shift_max, self.corr_window
+        )
+        cloud = make_cloud(input_for_correction, settings)
+        if cloud.n_left_out:
+            ctx.say(f"{cloud.n_left_out:,} of {len(input_for_correction):,} localizations have NaN and took no part")
+        if cloud.windows.n_empty:
+            ctx.warn(f"{cloud.windows.n_empty} windows hold no localizations and were left out")
+        found = estimate(ctx, cloud, settings, keep_correlations=ctx.wanted("output_cross_cor"))
+        if found.n_unplaced:
+            ctx.warn(f"{found.n_unplaced} windows correlate with no other and were left out")
+        _tell(ctx, found.solution, self.shift_max, "nm")
+        windows = found.windows
+        drift = Drift(windows.node, found.solution.positions, error=found.solution.error, measured=windows.measured)
+        made: dict[str, Any] = {"output_drift": drift}
+        if ctx.wanted("output_drift_plot"):
+            made["output_drift_plot"] = drift_figure([drift], title="Drift by redundant cross-correlation")
+        if found.correlations is not None:
+            size = found.search_pixel / 1000
+            made["output_cross_cor"] = ImageStack(
+                found.correlations, metadata={"voxelsize.x": size, "voxelsize.y": size, "voxelsize.z": size}
+            )
+        if ctx.wanted("outputName"):
+            mapped = input_for_mapping if input_for_mapping is not None else input_for_correction
+            made["outputName"] = shifted(mapped, drift, ctx)
+        return made
+
+
+class Image_RCC(ModuleBase):
+    """Drift of an image series by redundant cross-correlation (Wang et al. 2014, doi:10.1364/OE.22.015982).
+
+    Each image is correlated with those that follow it; where the correlation peaks is how far the sample has moved. The positions
+    that agree best with all these shifts are the drift along x and y, as a correction to add: zero for the first image, one value
+    for each, in nm and at the frame of the movie that the image stands for (binned and rendered series stand for several frames
+    each). Shifts are searched up to an eighth of the image's width. Planes along z are averaged.
+
+    Nothing is done to the edges of the images: `Image_Pre_Clip&Filter` fades them out.
+    """
+
+    version = 1
+
+    input_image = Input(ImageStack, "input", desc="series in which the sample moves")
+    output_drift = Output(Drift, "drift", desc="correction to add, one value an image")
+    output_drift_plot = Output(Figure, "drift_plot", diagnostic=True, desc="the drift over frames")
+    output_cross_cor = Output(ImageStack, "cross_cor", diagnostic=True, desc="the correlations that were searched, one a pair")
+
+    method = Choice(
+        METHODS,
+        "RCC",
+        desc="RCC: all pairs within corr_window, contradicting ones left out; MCC: all of them; DCC: first with every other",
+    )
+    shift_max = Float(5.0, low=0.0, unit="px", desc="RCC leaves out a pair whose shift differs by more from the others' verdict")
+    corr_window = Int(5, unit="image", desc="each image is compared with so many that follow it; 0 or less: with all")
+    cache_fft = Str("rcc_cache.bin", deprecated=True, desc=_NO_CACHE)
+    multiprocessing = Bool(False, deprecated=True, desc="no longer needed: all processors are used")
+    debug_cor_file = Str("", deprecated=True, desc="no longer needed: use output_cross_cor")
+
+    def run(self, ctx: Context, input_image: ImageStack) -> dict[str, Any]:
+        from recipes_modules.correlation.images import estimate_images
+
+        size = np.array(input_image.require_pixel_size()[:2])
+        found, correlations = estimate_images(
+            ctx, input_image, self.method, self.shift_max, self.corr_window, keep_images=ctx.wanted("output_cross_cor")
+        )
+        _tell(ctx, found.solution, self.shift_max, "px")
+        if input_image.shape[1] > 1:
+            ctx.say(f"the {input_image.shape[1]} planes of each image were averaged; no drift along z is measured")
+        frames = input_image.frame_numbers[found.kept]
+        half = (input_image.time.covered - 1) / 2
+        drift = Drift(
+            frames,
+            found.solution.positions * size,
+            error=found.solution.error * size,
+            measured=(frames[0] - half, frames[-1] + half),
+        )
+        made: dict[str, Any] = {"output_drift": drift}
+        if ctx.wanted("output_drift_plot"):
+            made["output_drift_plot"] = drift_figure([drift], title="Drift by redundant cross-correlation")
+        if correlations is not None:
+            names = ("voxelsize.x", "voxelsize.y")
+            made["output_cross_cor"] = ImageStack(correlations, metadata=dict(zip(names, size / 1000, strict=True)))
+        return made
+
+
+def _tell(ctx: Context, solution: Solution, bound: float, unit: str) -> None:
+    for line in _messages(solution, bound, unit):
+        ctx.say(line)
+    if solution.n_bridges:
+        ctx.warn(
+            f"{solution.n_bridges} pairs disagree by more than shift_max ({bound:g} {unit}) but were kept, because they alone connect "
+            "parts of the movie; the drift there is doubtful"
+        )
+
+
+def _messages(solution: Solution, bound: float, unit: str) -> Iterator[str]:
+    rejected = int(np.count_nonzero(~solution.used))
+    if rejected:
+        yield f"{rejected} of {len(solution.used)} pairs disagree with the others by more than {bound:g} {unit} and were left out"

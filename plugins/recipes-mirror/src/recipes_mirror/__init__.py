@@ -1,0 +1,1 @@
+"""A small plugin of smlm-recipes."""

@@ -1,0 +1,22 @@
+"""The recipe language: YAML in two forms, read with places and with all faults at once."""
+
+from recipes_core.language.document import InputSpec, Mark, RecipeDocument, Reference, StepSpec, make_step
+from recipes_core.language.dump import dump
+from recipes_core.language.keys import settle_output_keys
+from recipes_core.language.load import load, loads
+from recipes_core.language.overrides import Override, parse_override
+
+__all__ = [
+    "InputSpec",
+    "Mark",
+    "Override",
+    "RecipeDocument",
+    "Reference",
+    "StepSpec",
+    "dump",
+    "load",
+    "loads",
+    "make_step",
+    "parse_override",
+    "settle_output_keys",
+]
