@@ -1,1 +1,58 @@
-"""The built-in SMLM modules."""
+"""The built-in SMLM modules.
+
+They are registered by light references and imported on first use, here too: ``from recipes_modules import Locs_RCC``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recipes_core.plugins.hookspecs import hookimpl
+from recipes_core.plugins.refs import ModuleRef
+
+
+def _ref(name: str, file: str, summary: str, *old_prefixes: str, aliases: tuple[str, ...] = ()) -> ModuleRef:
+    target = f"recipes_modules.{file}:{name.replace('&', '_')}"
+    return ModuleRef(f"smlm.{name}", target, summary, (*(f"{prefix}.{name}" for prefix in old_prefixes), *aliases))
+
+
+_DRIFT = "chung_cc"
+
+MODULES: tuple[ModuleRef, ...] = (
+    _ref("Locs_RCC", "drift_rcc", "Drift of localizations by redundant cross-correlation.", _DRIFT),
+    _ref("Image_RCC", "drift_rcc", "Drift of an image series by redundant cross-correlation.", _DRIFT),
+    _ref("Drift_Interpolate", "drift_curve", "Makes a smooth curve of a measured drift.", _DRIFT),
+    _ref("Drift_Save", "drift_curve", "Saves a drift as .npz.", _DRIFT),
+    _ref("Drift_Load", "drift_curve", "Reads a drift from a file.", _DRIFT),
+    _ref("Drift_Load_Interpolate", "drift_curve", "Reads drifts from files and adds their curves up.", _DRIFT),
+    _ref("Locs_Post_Shift", "drift_apply", "Adds the drift correction of its frame to each localization.", _DRIFT),
+    _ref("Image_Post_Shift", "drift_apply", "Moves each image of a series by its drift correction.", _DRIFT),
+    _ref("Image_Pre_Clip&Filter", "image_prepare", "Clips and filters images and fades out their edges.", _DRIFT),
+    _ref("Image_Pre_Downsample", "image_prepare", "Crops and bins an image series.", _DRIFT),
+    _ref("FilterTable", "tables", "Keeps the rows whose columns lie between bounds.", "tablefilters", aliases=("tablefilters.Filter",)),
+    _ref("ProcessColour", "localizations", "Adds the columns that assign localizations to colour channels.", "localisations"),
+    _ref("AddPipelineDerivedVars", "localizations", "Adds the columns that follow from fit results.", "localisations"),
+    _ref("Locs_Simulate", "simulate", "Simulates localizations of blinking molecules, with a drift that is known."),
+    _ref("Locs_Render", "render", "Renders localizations as an image or an image series."),
+    _ref("Render_Compare", "render_figures", "Shows renderings of two tables side by side."),
+)
+
+
+@hookimpl
+def register_modules() -> tuple[ModuleRef, ...]:
+    """The modules of this package."""
+    return MODULES
+
+
+_CLASSES = {ref.target.partition(":")[2]: ref for ref in MODULES}
+__all__ = [*_CLASSES, "register_modules"]  # noqa: PLE0604 - the names of the references
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _CLASSES:
+        raise AttributeError(f"module 'recipes_modules' has no attribute '{name}'")
+    return _CLASSES[name].load()
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -37,6 +37,16 @@ class Dataset:
     shape: tuple[int, ...] | None = None
     dtype: str | None = None
 
+    def describe(self) -> str:
+        """Name, type, size and columns in one line."""
+        name = f"'{self.name}' " if self.name else ""
+        if self.columns is not None:
+            columns = list(self.columns)
+            shown = ", ".join(columns[:10]) + (", ..." if len(columns) > 10 else "")
+            return f"{name}({self.kind.__name__}, {self.n_rows} rows, columns {shown})"
+        size = " x ".join(str(n) for n in self.shape or ())
+        return f"{name}({self.kind.__name__}{', ' + size if size else ''})"
+
 
 @dataclass(frozen=True)
 class FileContent:

@@ -150,9 +150,7 @@ class RecipeDocument:
     ) -> RecipeDocument:
         """`document` with what has changed since it was read; a new one where there is None."""
         before = document or RecipeDocument(None, Path.cwd(), name)
-        return replace(
-            before, name=name, steps=tuple(steps), seed=seed, execute_on_invalidation=execute_on_invalidation
-        )
+        return replace(before, name=name, steps=tuple(steps), seed=seed, execute_on_invalidation=execute_on_invalidation)
 
 
 def is_word(name: str) -> bool:

@@ -10,9 +10,7 @@ from recipes_core.language.document import Mark, StepSpec
 from recipes_core.module import ModuleBase
 
 
-def settle_output_keys(
-    steps: Sequence[StepSpec], *, reserved: Collection[str] = (), file: Path | None = None
-) -> list[Problem]:
+def settle_output_keys(steps: Sequence[StepSpec], *, reserved: Collection[str] = (), file: Path | None = None) -> list[Problem]:
     """Give every output its own key.
 
     A key that the file writes stays. A default key that is taken gets ``_1``, ``_2`` ... in the order of the steps; ports that

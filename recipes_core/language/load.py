@@ -166,7 +166,9 @@ class _Loader:
         if section is not None and isinstance(section.value, Mapping):
             for entry in section.value:
                 if entry.key not in params.used:
-                    self.faults.warn("R132", f"params: nothing uses '{entry.key}'.", f"Write '${{{entry.key}}}'.", mark=entry.mark)
+                    self.faults.warn(
+                        "R132", f"params: nothing uses '{entry.key}'.", f"Write '${{{entry.key}}}'.", mark=entry.mark
+                    )
         return tuple(self.faults.warnings)
 
     def _raise_faults(self) -> None:

@@ -15,9 +15,7 @@ ID = "id"
 """Key in the body of a module that names the step."""
 
 
-def find_class(
-    name: str, body_names: Collection[str], mark: Mark, faults: Faults
-) -> tuple[str, type[ModuleBase]] | None:
+def find_class(name: str, body_names: Collection[str], mark: Mark, faults: Faults) -> tuple[str, type[ModuleBase]] | None:
     """The short name and class of the module that a recipe means; None, with the fault noted, where there is none.
 
     Parameters
@@ -57,7 +55,9 @@ def _load(ref: ModuleRef, mark: Mark, faults: Faults) -> type[ModuleBase] | None
         faults.add("P121", f"'{ref.name}' ({ref.target}) is no module: it does not derive from ModuleBase.", mark=mark)
         return None
     if ID in cls.declared():
-        faults.add("P122", f"'{ref.name}' declares '{ID}', which names steps in recipes.", "Its author must rename it.", mark=mark)
+        faults.add(
+            "P122", f"'{ref.name}' declares '{ID}', which names steps in recipes.", "Its author must rename it.", mark=mark
+        )
         return None
     return cls
 

@@ -120,9 +120,7 @@ def canonical_name(cls: type[ModuleBase], name: str) -> str | None:
     return next((present for present, trait in declared.items() if name in trait.aliases), None)
 
 
-def _find_in_step(
-    name: str, params: Mapping[str, Any], steps: Mapping[str, type[ModuleBase]]
-) -> tuple[str, str] | Problem:
+def _find_in_step(name: str, params: Mapping[str, Any], steps: Mapping[str, type[ModuleBase]]) -> tuple[str, str] | Problem:
     step, _, parameter = name.rpartition(".")
     step = step if step in steps else step.rpartition(".")[2]
     if step not in steps:
@@ -135,9 +133,7 @@ def _find_in_step(
     return step, found
 
 
-def _find_alone(
-    name: str, params: Mapping[str, Any], steps: Mapping[str, type[ModuleBase]]
-) -> tuple[str, str] | Problem:
+def _find_alone(name: str, params: Mapping[str, Any], steps: Mapping[str, type[ModuleBase]]) -> tuple[str, str] | Problem:
     owners = []
     for step, cls in steps.items():
         found = canonical_name(cls, name)

@@ -185,7 +185,9 @@ class SectionReader:
             self.faults.add("R222", message, "For example: {voxelsize.x: 0.1}", mark=entry.value.mark)
             return
         if prefix in found:
-            self.faults.add("R104", f"inputs: the metadata of '{name}' give '{prefix}' twice.", "Remove one of them.", mark=entry.mark)
+            self.faults.add(
+                "R104", f"inputs: the metadata of '{name}' give '{prefix}' twice.", "Remove one of them.", mark=entry.mark
+            )
             return
         try:
             value, used = self.params.fill(entry.value)

@@ -204,9 +204,7 @@ class StepReader:
         if used:
             self.references[item.id, name] = Reference(plain(entry.value), used, value)
 
-    def _override(
-        self, item: Item, cls: type[ModuleBase], name: str, override: Override, values: dict[str, Any]
-    ) -> None:
+    def _override(self, item: Item, cls: type[ModuleBase], name: str, override: Override, values: dict[str, Any]) -> None:
         trait = cls.declared()[name]
         try:
             values[name] = _absolute(trait, accept(trait, override.value), override.base)

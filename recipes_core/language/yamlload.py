@@ -202,7 +202,9 @@ class _Builder:
         if any(item.anchor == name for item in self.stack):
             self._stop("R105", f"'*{name}' stands inside of what it names.", "Write the value out.", event)
         if name not in self.anchors:
-            self._stop("R101", f"this is not valid YAML: '*{name}' names nothing.", f"Mark the value with '&{name}' first.", event)
+            self._stop(
+                "R101", f"this is not valid YAML: '*{name}' names nothing.", f"Mark the value with '&{name}' first.", event
+            )
         self._place(self.anchors[name], event)
 
     def _scalar(self, event: ScalarEvent) -> Scalar:
@@ -248,7 +250,9 @@ class _Builder:
         if isinstance(node, Scalar):
             self.faults.add("R109", f"a key must be text, not {shown(node.value)}.", "Quote it.", mark=place)
         else:
-            self.faults.add("R109", "a key must be text, not a list or mapping.", "Is a template in braces not quoted?", mark=place)
+            self.faults.add(
+                "R109", "a key must be text, not a list or mapping.", "Is a template in braces not quoted?", mark=place
+            )
         return Scalar(None, place)
 
     def _enter(self, mapping: Mapping, key: Scalar, value: Node) -> None:
@@ -269,7 +273,9 @@ class _Builder:
         tag = getattr(event, "tag", None)
         if tag is not None:
             written = tag.replace("tag:yaml.org,2002:", "!!")
-            self.faults.add("R103", f"YAML tags such as {shown(written)} are not allowed.", "Remove it.", mark=_mark(event.start_mark))
+            self.faults.add(
+                "R103", f"YAML tags such as {shown(written)} are not allowed.", "Remove it.", mark=_mark(event.start_mark)
+            )
 
     def _stop(self, code: str, message: str, hint: str, event: Event | None) -> None:
         mark = _mark(event.start_mark) if event is not None else self.stack[-1].node.mark

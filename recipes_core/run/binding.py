@@ -102,7 +102,7 @@ def _choose(content: FileContent, free: FreeInput) -> Dataset | None:
 def _does_not_fit(
     content: FileContent, graph: Graph, free: list[FreeInput], ambiguous: Iterable[FreeInput] = ()
 ) -> DataError | UsageError:
-    holds = "; ".join(_describe(dataset) for dataset in content.datasets) or "nothing that can be read"
+    holds = "; ".join(dataset.describe() for dataset in content.datasets) or "nothing that can be read"
     several = [item.key for item in ambiguous]
     if several:
         message = f"{content.path.name} ({content.format}) fits several inputs: {', '.join(several)}."
@@ -120,12 +120,3 @@ def _does_not_fit(
         hint = "Give a file of the right type."
     return DataError(message, code="D130", hint=hint)
 
-
-def _describe(dataset: Dataset) -> str:
-    name = f"'{dataset.name}' " if dataset.name else ""
-    if dataset.columns is not None:
-        columns = list(dataset.columns)
-        shown = ", ".join(columns[:10]) + (", ..." if len(columns) > 10 else "")
-        return f"{name}({dataset.kind.__name__}, {dataset.n_rows} rows, columns {shown})"
-    size = " x ".join(str(n) for n in dataset.shape or ())
-    return f"{name}({dataset.kind.__name__}{', ' + size if size else ''})"

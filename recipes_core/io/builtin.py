@@ -1,0 +1,52 @@
+"""The data types and file formats that come with the engine, registered like a plugin's."""
+
+from __future__ import annotations
+
+from recipes_core.plugins.hookspecs import hookimpl
+from recipes_core.plugins.refs import DatatypeRef, ReaderRef, WriterRef
+
+_DATA = "recipes_core.data"
+_IO = "recipes_core.io"
+
+
+@hookimpl
+def register_datatypes() -> list[DatatypeRef]:
+    """What may stand under ``inputs:``."""
+    return [
+        DatatypeRef("Localizations", f"{_DATA}:Localizations", ".hdf"),
+        DatatypeRef("Table", f"{_DATA}:Table", ".hdf"),
+        DatatypeRef("ImageStack", f"{_DATA}:ImageStack", ".ome.tif"),
+        DatatypeRef("Drift", f"{_DATA}:Drift", ".npz"),
+        DatatypeRef("Figure", f"{_DATA}:Figure", ".png"),
+        DatatypeRef("Scalars", f"{_DATA}:Scalars", ".json"),
+    ]
+
+
+@hookimpl
+def register_readers() -> list[ReaderRef]:
+    """Formats that are read, asked in this order."""
+    return [
+        ReaderRef("picasso", f"{_IO}.picasso:READER", "Picasso .hdf5 with .yaml", (".hdf5",)),
+        ReaderRef("pyme_image", f"{_IO}.pyme_image:READER", "PYME image series", (".h5",)),
+        ReaderRef("pyme_table", f"{_IO}.pyme_table:READER", "PYME tables", (".hdf", ".h5r")),
+        ReaderRef("tiff", f"{_IO}.tiff_reader:READER", "TIFF and OME-TIFF", (".tif", ".tiff", ".ome.tif")),
+        ReaderRef("drift_npz", f"{_IO}.drift_npz:READER", "drift", (".npz",)),
+        ReaderRef("text_table", f"{_IO}.text_table:READER", "table as text: PYME, ThunderSTORM and others", (".csv", ".txt")),
+    ]
+
+
+@hookimpl
+def register_writers() -> list[WriterRef]:
+    """Formats that are written."""
+    tables = ("Localizations", "Table")
+    return [
+        WriterRef("pyme_table", f"{_IO}.pyme_table:write", (".hdf",), tables, "PYME table"),
+        WriterRef("picasso", f"{_IO}.picasso:write", (".hdf5",), ("Localizations",), "Picasso", companions=(".yaml",)),
+        WriterRef("csv", f"{_IO}.text_table:write_pyme", (".csv",), tables, "PYME table as text"),
+        WriterRef("thunderstorm", f"{_IO}.text_table:write_thunderstorm", (".ts.csv",), ("Localizations",), "ThunderSTORM"),
+        WriterRef("pyme_image", f"{_IO}.pyme_image:write", (".h5",), ("ImageStack",), "PYME image series"),
+        WriterRef("tiff", f"{_IO}.tiff_writer:write", (".ome.tif", ".ome.tiff", ".tif", ".tiff"), ("ImageStack",), "OME-TIFF"),
+        WriterRef("drift_npz", f"{_IO}.drift_npz:write", (".npz",), ("Drift",), "drift"),
+        WriterRef("figure", f"{_IO}.draw:write", (".png", ".svg", ".pdf"), ("Figure",), "figure"),
+        WriterRef("scalars", f"{_IO}.scalars_json:write", (".json",), ("Scalars",), "values"),
+    ]

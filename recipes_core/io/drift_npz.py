@@ -1,0 +1,122 @@
+"""Drift files as the cross-correlation drift plugin writes them: .npz with `tIndex` (frame) and `drift` (nm, to be added).
+
+Ours also hold the measured range, standard errors, whether every frame is given, history and record. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recipes_core.data import DataObject, Drift
+from recipes_core.errors import FormatError
+from recipes_core.io.content import Dataset, FileContent
+from recipes_core.io.opening import loaded
+from recipes_core.io.records import history_from_json, history_to_json, to_json
+
+FORMAT = "drift .npz"
+MOST_BYTES = 2**30
+_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+class DriftNpz:
+    """Reader of drift .npz files."""
+
+    @staticmethod
+    def sniff(path: Path, head: bytes) -> bool:
+        """Whether it is a zip archive of .npy files."""
+        if not head.startswith(b"PK"):
+            return False
+        if path.suffix.lower() == ".npz":
+            return True
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return "drift.npy" in archive.namelist()
+        except zipfile.BadZipFile:
+            return False
+
+    @staticmethod
+    def open_content(path: Path) -> FileContent:
+        """The drift in the file."""
+        arrays = _read_arrays(path)
+        missing = [name for name in ("tIndex", "drift") if name not in arrays]
+        if missing:
+            raise FormatError(f"{path} has no array '{missing[0]}'; a drift file holds tIndex and drift, this one: {', '.join(arrays)}")
+        drift = _drift(path, arrays)
+
+        def load() -> DataObject:
+            return loaded(drift, path, FORMAT)
+
+        return FileContent(path, FORMAT, (Dataset("", Drift, load, n_rows=len(drift), shape=drift.correction.shape),))
+
+
+READER = DriftNpz()
+
+
+def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    arrays = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
+                raise FormatError(f"{path} would unpack to more than 1 GiB; that is no drift file.")
+            for member in archive.infolist():
+                with archive.open(member) as stream:
+                    arrays[member.filename.removesuffix(".npy")] = _read_array(path, member.filename, stream.read())
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+        raise FormatError(f"{path} is damaged or cut off: {error}") from error
+    return arrays
+
+
+def _read_array(path: Path, name: str, content: bytes) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise FormatError(f"{path}: '{name}' holds Python objects; they are refused, nothing was executed.") from error
+        raise FormatError(f"{path}: '{name}' is damaged: {error}") from error
+    return array
+
+
+def _drift(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> Drift:
+    for name in ("tIndex", "drift"):
+        if arrays[name].dtype.kind not in "fiu":
+            raise FormatError(f"{path}: '{name}' holds no numbers but {arrays[name].dtype}")
+    measured = arrays.get("measured")
+    history = history_from_json(str(arrays["history"])) if "history" in arrays else ()
+    return Drift(
+        arrays["tIndex"],
+        arrays["drift"],
+        error=arrays.get("error"),
+        measured=None if measured is None else (float(measured[0]), float(measured[1])),
+        exact=bool(arrays["exact"]) if "exact" in arrays else False,
+        history=history,
+    )
+
+
+def write(obj: Drift, path: Path, record: Mapping[str, Any]) -> None:
+    """Write a drift; the same drift gives the same bytes."""
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "tIndex": obj.frames,
+        "drift": obj.correction,
+        "measured": np.array(obj.measured),
+        "exact": np.array(obj.exact),
+        "history": np.array(history_to_json(obj.history)),
+    }
+    if obj.error is not None:
+        arrays["error"] = obj.error
+    if record:
+        arrays["record"] = np.array(to_json(record))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+            member = zipfile.ZipInfo(f"{name}.npy", _DATE)
+            member.compress_type = zipfile.ZIP_DEFLATED
+            member.external_attr = 0o644 << 16
+            archive.writestr(member, buffer.getvalue())

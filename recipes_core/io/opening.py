@@ -1,0 +1,157 @@
+"""Finding the reader of a file, and reading one object."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+from recipes_core.data import DataObject, HistoryEntry
+from recipes_core.errors import DataError, FormatError, RecipeError, UsageError, did_you_mean
+from recipes_core.io.content import FileContent
+from recipes_core.plugins import registry
+
+HEAD = 4096
+OPTIONS = ("table", "pixel_size")
+
+
+def open_file(path: str | Path, **options: Any) -> FileContent:
+    """Look into a file of any registered format; large data are read later.
+
+    Parameters
+    ----------
+    path : path
+        A file; a folder or a glob of TIFF files. ``?table=NAME`` selects a table, ``?pixel_size=NM`` gives what a file lacks.
+    **options
+        The same, as keywords.
+
+    Raises
+    ------
+    UsageError
+        Where there is no such file.
+    FormatError
+        Where the file is damaged or of no known format.
+    """
+    place, queried = split_query(path)
+    options = {**queried, **options}
+    table = options.pop("table", None)
+    _require_existing(place)
+    head = _head(place)
+    for ref in registry().readers.values():
+        reader = ref.load()
+        if reader.sniff(place, head):
+            content = _guarded(reader, place, options, ref.summary)
+            return _selected(content, table)
+    raise FormatError(f"{place}: {_looks_like(place, head)}", hint=_known_formats())
+
+
+def load(path: str | Path, kind: type | None = None, **options: Any) -> Any:
+    """Read one object.
+
+    Parameters
+    ----------
+    path : path
+    kind : type, optional
+        What it must be; needed where a file holds several things.
+
+    Raises
+    ------
+    DataError
+        Where the file holds nothing of that type, or several; the message lists what there is.
+    """
+    content = open_file(path, **options)
+    fitting = [dataset for dataset in content.datasets if kind is None or issubclass(dataset.kind, kind)]
+    if len(fitting) > 1:
+        # Derived tables stand behind the ones that they are made from; a table of that very name is meant.
+        named = [dataset for dataset in fitting if kind is not None and dataset.name == kind.__name__]
+        fitting = named or fitting
+    if len(fitting) == 1:
+        return fitting[0].load()
+    holds = "; ".join(dataset.describe() for dataset in content.datasets) or "nothing that can be read"
+    wanted = kind.__name__ if kind else "object"
+    if fitting:
+        names = ", ".join(dataset.name for dataset in fitting)
+        raise DataError(f"{content.path} holds several: {names}.", code="D132", hint=f"Select one: {content.path.name}?table={fitting[0].name}")
+    raise DataError(f"{content.path} ({content.format}) holds no {wanted} but {holds}.", code="D130")
+
+
+def split_query(path: str | Path) -> tuple[Path, dict[str, str]]:
+    """A path and the options behind its question mark; a file whose own name holds one is found as it is."""
+    text = str(path)
+    if "?" not in text or Path(text).exists():
+        return Path(text), {}
+    name, _, query = text.rpartition("?")
+    pairs = dict(parse_qsl(query, keep_blank_values=True))
+    if not pairs:
+        return Path(text), {}
+    for option in pairs:
+        if option not in OPTIONS:
+            raise UsageError(f"{text}: '?{option}=' is no option of a file.", code="U150", hint=did_you_mean(option, OPTIONS))
+    return Path(name), pairs
+
+
+def is_glob(path: Path) -> bool:
+    """Whether a path names several files by a pattern."""
+    return not path.exists() and glob.has_magic(str(path))
+
+
+def loaded(obj: DataObject, path: Path, format_name: str, table: str = "", metadata: dict[str, Any] | None = None) -> DataObject:
+    """Label what was read with where it came from; a history that the file itself carries comes first."""
+    source = {"path": path.name, "format": format_name, **({"table": table} if table else {})}
+    entry = HistoryEntry(step=path.stem, module="file", inputs=source)
+    return obj.with_provenance(metadata={**(metadata or {}), **obj.metadata}, history=(*obj.history, entry))
+
+
+def _require_existing(path: Path) -> None:
+    if path.exists() or (is_glob(path) and glob.glob(str(path))):
+        return
+    beside = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+    hint = did_you_mean(path.name, beside, what="files there")
+    raise UsageError(f"there is no file {path}.", code="U151", hint=hint)
+
+
+def _head(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(HEAD)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}.", code="U152") from error
+
+
+def _guarded(reader: Any, path: Path, options: dict[str, Any], summary: str) -> FileContent:
+    try:
+        content: FileContent = reader.open_content(path, **options)
+    except RecipeError:
+        raise
+    except Exception as error:  # the libraries below raise what they like on damaged files
+        raise FormatError(f"{path} looks like {summary} but is damaged: {type(error).__name__}: {error}") from error
+    return content
+
+
+def _selected(content: FileContent, table: str | None) -> FileContent:
+    if table is None:
+        return content
+    dataset = content.dataset(table)
+    if dataset is None:
+        names = [dataset.name for dataset in content.datasets]
+        raise UsageError(f"{content.path} has no table '{table}'.", code="U153", hint=did_you_mean(table, names, what="its tables"))
+    return FileContent(content.path, content.format, (dataset,), content.metadata, content.notes)
+
+
+def _looks_like(path: Path, head: bytes) -> str:
+    if path.is_dir():
+        return "this folder holds no TIFF files."
+    if not head:
+        return "the file is empty."
+    if head.startswith(b"\x89HDF"):
+        return "this HDF5 file holds no table or image that is known."
+    if head.startswith(b"PK"):
+        return "this zip archive holds nothing that is known."
+    return "the format of this file is not known."
+
+
+def _known_formats() -> str:
+    return "Known: " + "; ".join(f"{ref.summary} ({', '.join(ref.suffixes)})" for ref in registry().readers.values()) + "."

@@ -1,0 +1,129 @@
+"""Reads the pickles in PYME metadata: containers, numbers, text and numpy values, and nothing else. Nothing is executed."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import numpy as np
+
+MOST_BYTES = 2**20
+_PLAIN = {"dict": dict, "list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "complex": complex, "bytearray": bytearray}
+_NUMPY_CORES = ("numpy.core.multiarray", "numpy._core.multiarray")
+
+
+class Refused(ValueError):
+    """A pickle names something that is not allowed; the message is its name."""
+
+
+class _Array:
+    """Stands for numpy's array while it is put together; checks what it is given."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+
+    def __setstate__(self, state: Any) -> None:
+        try:
+            _, shape, dtype, fortran, data = state
+            kind = _checked(dtype)
+            if not isinstance(data, bytes):
+                data = str(data).encode("latin-1")
+            self.value = np.frombuffer(data, kind).reshape(shape, order="F" if fortran else "C")
+        except (TypeError, ValueError) as error:
+            raise Refused("an array that is not numeric") from error
+
+
+class _Dtype:
+    """Stands for numpy's dtype: only plain numbers and text of fixed length."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        self.value = np.dtype(str(code))
+        if self.value.kind not in "biufcSU":
+            raise Refused(f"numpy.dtype {code}")
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">"):
+            self.value = self.value.newbyteorder(state[1])
+
+
+def _checked(dtype: Any) -> np.dtype[Any]:
+    if not isinstance(dtype, _Dtype):
+        raise Refused("an array of unknown type")
+    return dtype.value
+
+
+def _scalar(dtype: Any, data: Any = b"") -> Any:
+    kind = _checked(dtype)
+    raw = data if isinstance(data, bytes) else str(data).encode("latin-1")
+    return np.frombuffer(raw, kind, count=1)[0].item()
+
+
+def _reconstruct(*_: Any) -> _Array:
+    return _Array()
+
+
+def _encode(text: Any, coding: Any = "latin1") -> bytes:
+    if coding not in ("latin1", "latin-1", "utf-8", "ascii") or not isinstance(text, str):
+        raise Refused(f"_codecs.encode to {coding}")
+    return text.encode(coding)
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if module in ("builtins", "__builtin__") and name in _PLAIN:
+            return _PLAIN[name]
+        if module in ("builtins", "__builtin__") and name in ("bytes", "str", "unicode", "int", "long", "float", "bool"):
+            return {"bytes": bytes, "str": str, "unicode": str, "int": int, "long": int, "float": float, "bool": bool}[name]
+        allowed: dict[tuple[str, str], Callable[..., Any]] = {
+            ("_codecs", "encode"): _encode,
+            ("numpy", "dtype"): _Dtype,
+            ("numpy", "ndarray"): _Array,
+            **{(core, "scalar"): _scalar for core in _NUMPY_CORES},
+            **{(core, "_reconstruct"): _reconstruct for core in _NUMPY_CORES},
+        }
+        if (module, name) in allowed:
+            return allowed[module, name]
+        raise Refused(f"{module}.{name}")
+
+    def persistent_load(self, pid: Any) -> NoReturn:
+        raise Refused("a persistent object")
+
+
+def loads(content: bytes) -> Any:
+    """The value of a pickle.
+
+    Raises
+    ------
+    Refused
+        Where it names a class or function that is not allowed, or is too large. Nothing was executed.
+    ValueError
+        Where it is no pickle.
+    """
+    if len(content) > MOST_BYTES:
+        raise Refused(f"a value of {len(content)} bytes")
+    try:
+        return _finished(_Unpickler(io.BytesIO(content), encoding="latin1").load())
+    except Refused:
+        raise
+    except Exception as error:  # a damaged pickle raises nearly anything
+        raise ValueError(f"no readable pickle: {error}") from error
+
+
+def looks_like_pickle(content: bytes) -> bool:
+    """Whether bytes are worth trying: pickles end in a full stop, protocol 0 is text, later ones begin with 0x80."""
+    return len(content) > 1 and content.rstrip(b"\0").endswith(b".") and (content[:1] in b"(cIFLSVNd]}l\x80K" or content[:2] == b"I0")
+
+
+def _finished(value: Any, depth: int = 0) -> Any:
+    """Stand-ins replaced by what they stand for."""
+    if depth > 50:
+        raise Refused("a value that is nested too deep")
+    if isinstance(value, (_Array, _Dtype)):
+        return value.value
+    if isinstance(value, dict):
+        return {_finished(key, depth + 1): _finished(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return type(value)(_finished(item, depth + 1) for item in value)
+    return value

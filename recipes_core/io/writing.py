@@ -1,0 +1,121 @@
+"""Writing files: each as a whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from recipes_core.data import DataObject
+from recipes_core.errors import EnvironmentFault, UsageError
+from recipes_core.plugins import WriterRef, registry
+
+
+def save(obj: DataObject, path: str | Path, record: Mapping[str, Any] | None = None) -> Path:
+    """Write an object in the format that the name's ending says.
+
+    The file appears under its name when it is complete and on the disk; an earlier file of that name is replaced in one go.
+
+    Parameters
+    ----------
+    obj : DataObject
+    path : path
+        Folders on the way are made.
+    record : mapping, optional
+        How it was made; stored in the file where its format can.
+
+    Raises
+    ------
+    UsageError
+        Where no writer takes objects of this type for this ending.
+    EnvironmentFault
+        Where the file cannot be written.
+    """
+    target = Path(path)
+    ref = _writer(type(obj), target)
+    write = ref.load()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _staged(target, ref) as stage:
+            write(obj, stage, dict(record or {}))
+    except OSError as error:
+        reason = "no space is left" if error.errno == errno.ENOSPC else error.strerror or str(error)
+        raise EnvironmentFault(f"{target} cannot be written: {reason}.", code="V120", hint="Choose another place with -o.") from error
+    return target
+
+
+def known_suffix(path: Path) -> bool:
+    """Whether the name ends in something that a writer knows."""
+    name = path.name.lower()
+    return any(name.endswith(suffix) for ref in registry().writers.values() for suffix in ref.suffixes)
+
+
+def default_suffix(kind: type | DataObject) -> str:
+    """The ending under which results of a type are saved."""
+    cls = kind if isinstance(kind, type) else type(kind)
+    for base in cls.__mro__:
+        ref = registry().datatypes.get(base.__name__)
+        if ref is not None and ref.suffix:
+            return ref.suffix
+    raise UsageError(f"results of type {cls.__name__} cannot be saved", code="U160")
+
+
+def check_writable_as(kind: type | DataObject, path: Path) -> None:
+    """Raise UsageError where no writer takes this type for this ending."""
+    _writer(kind if isinstance(kind, type) else type(kind), path)
+
+
+def _writer(cls: type, path: Path) -> WriterRef:
+    names = {base.__name__ for base in cls.__mro__}
+    able = [ref for ref in registry().writers.values() if names & set(ref.types)]
+    matches = [(len(suffix), ref) for ref in able for suffix in ref.suffixes if path.name.lower().endswith(suffix)]
+    if not matches:
+        endings = ", ".join(dict.fromkeys(suffix for ref in able for suffix in ref.suffixes)) or "none"
+        raise UsageError(f"{path.name}: {cls.__name__} cannot be written under this ending.", code="U161", hint=f"Possible: {endings}.")
+    return max(matches, key=lambda match: match[0])[1]
+
+
+@contextlib.contextmanager
+def _staged(target: Path, ref: WriterRef) -> Iterator[Path]:
+    """A temporary name beside the target, with the same ending; put in place at the end, removed on any failure."""
+    suffix = max((s for s in ref.suffixes if target.name.lower().endswith(s)), key=len)
+    stem = target.name[: len(target.name) - len(suffix)]
+    stage = target.with_name(f".{stem[:40]}.{uuid.uuid4().hex[:12]}{target.name[len(stem) :]}")
+    pairs = [(stage, target)]
+    for companion in ref.companions:
+        pairs.append((_companion(stage, suffix, companion), _companion(target, suffix, companion)))
+    try:
+        yield stage
+        # Companions first: a main file in place always has its companion.
+        for source, destination in reversed(pairs):
+            if source.exists():
+                _flush(source)
+                source.replace(destination)
+        _flush_folder(target.parent)
+    finally:
+        for source, _ in pairs:
+            source.unlink(missing_ok=True)
+
+
+def _companion(path: Path, suffix: str, companion: str) -> Path:
+    return path.with_name(path.name[: len(path.name) - len(suffix)] + companion)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    # Windows cannot open folders; there the rename alone has to do.
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
