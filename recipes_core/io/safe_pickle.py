@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 MOST_BYTES = 2**20
-_PLAIN = {"dict": dict, "list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "complex": complex, "bytearray": bytearray}
+_PLAIN = {"dict": dict, "list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "complex": complex,
+          "str": str, "unicode": str, "int": int, "long": int, "float": float, "bool": bool}  # fmt: skip
 _NUMPY_CORES = ("numpy.core.multiarray", "numpy._core.multiarray")
 
 
@@ -70,14 +71,23 @@ def _encode(text: Any, coding: Any = "latin1") -> bytes:
     return text.encode(coding)
 
 
-class _Unpickler(pickle.Unpickler):
+def _bytes(content: Any = (), coding: Any = "latin1") -> bytes:
+    # bytes(10**12) would fill the memory.
+    if isinstance(content, str):
+        return _encode(content, coding)
+    if isinstance(content, (list, tuple, bytes)):
+        return bytes(content)
+    raise Refused("bytes of a number")
+
+
+# The one in Python: that in C gives memory to whatever index a hostile memo names.
+class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
     def find_class(self, module: str, name: str) -> Any:
         if module in ("builtins", "__builtin__") and name in _PLAIN:
             return _PLAIN[name]
-        if module in ("builtins", "__builtin__") and name in ("bytes", "str", "unicode", "int", "long", "float", "bool"):
-            return {"bytes": bytes, "str": str, "unicode": str, "int": int, "long": int, "float": float, "bool": bool}[name]
         allowed: dict[tuple[str, str], Callable[..., Any]] = {
             ("_codecs", "encode"): _encode,
+            **{(builtins, "bytes"): _bytes for builtins in ("builtins", "__builtin__")},
             ("numpy", "dtype"): _Dtype,
             ("numpy", "ndarray"): _Array,
             **{(core, "scalar"): _scalar for core in _NUMPY_CORES},

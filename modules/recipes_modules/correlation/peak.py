@@ -25,32 +25,32 @@ def _solve(m: Any, right: Any, determinant: float) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)
-def _step(values: Any, place: Any, low: Any, high: Any, kernel: float, mean: float) -> Any:
+def _step(values: Any, place: Any, low: Any, high: Any, kernel: Any, mean: float) -> Any:
     m0 = 0.0
     m1 = np.zeros(3)
     m2 = np.zeros((3, 3))
     d = np.zeros(3)
-    scale = -0.5 / (kernel * kernel)
+    s2 = kernel * kernel
+    scale = -0.5 / s2
     for iz in range(low[0], high[0]):
         d[0] = iz - place[0]
-        wz = np.exp(scale * d[0] * d[0])
+        wz = np.exp(scale[0] * d[0] * d[0])
         for iy in range(low[1], high[1]):
             d[1] = iy - place[1]
-            wy = wz * np.exp(scale * d[1] * d[1])
+            wy = wz * np.exp(scale[1] * d[1] * d[1])
             for ix in range(low[2], high[2]):
                 d[2] = ix - place[2]
-                w = wy * np.exp(scale * d[2] * d[2]) * (float(values[iz, iy, ix]) - mean)
+                w = wy * np.exp(scale[2] * d[2] * d[2]) * (float(values[iz, iy, ix]) - mean)
                 m0 += w
                 for p in range(3):
                     m1[p] += w * d[p]
                     for q in range(p, 3):
                         m2[p, q] += w * d[p] * d[q]
-    s2 = kernel * kernel
     gradient = m1 / s2
     hessian = np.zeros((3, 3))
     for p in range(3):
         for q in range(3):
-            hessian[p, q] = m2[min(p, q), max(p, q)] / (s2 * s2)
+            hessian[p, q] = m2[min(p, q), max(p, q)] / (s2[p] * s2[q])
         if high[p] - low[p] == 1:
             # An axis without extent: no step along it.
             for q in range(3):
@@ -59,7 +59,7 @@ def _step(values: Any, place: Any, low: Any, high: Any, kernel: float, mean: flo
             hessian[p, p] = -1.0
             gradient[p] = 0.0
         else:
-            hessian[p, p] -= m0 / s2
+            hessian[p, p] -= m0 / s2[p]
     minor = hessian[1, 1] * hessian[2, 2] - hessian[1, 2] ** 2
     cofactors = np.array(
         [
@@ -75,7 +75,7 @@ def _step(values: Any, place: Any, low: Any, high: Any, kernel: float, mean: flo
 
 
 @numba.njit(cache=True, nogil=True)
-def find_peak(values: Any, kernel: float, result: Any) -> bool:
+def find_peak(values: Any, kernel: Any, result: Any) -> bool:
     """Shift of the highest peak of a correlation.
 
     The peak is where the correlation, smoothed by a Gaussian, is highest: Newton steps from the highest pixel, and steps towards
@@ -85,8 +85,8 @@ def find_peak(values: Any, kernel: float, result: Any) -> bool:
     ----------
     values : array (z, y, x) of float32
         Correlation with no shift in the middle; odd sizes, 1 for an axis without shift.
-    kernel : float
-        Standard deviation of the Gaussian, pixels; at least 0.6, so that sums over pixels stand for integrals.
+    kernel : array (3,)
+        Standard deviation of the Gaussian in z, y, x, pixels; at least 0.6, so that sums over pixels stand for integrals.
     result : array (4,)
         Receives the shift in z, y, x in pixels, and the height above the mean in standard deviations of `values`.
 
@@ -117,14 +117,14 @@ def find_peak(values: Any, kernel: float, result: Any) -> bool:
         return False
     place = np.array([float(bz), float(by), float(bx)])
     sizes = np.array([nz, ny, nx])
-    radius = int(np.ceil(3.5 * kernel))
+    radius = np.ceil(3.5 * kernel).astype(np.int64)
     start = place.copy()
     low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
     for _ in range(60):
         for axis in range(3):
             centre = int(np.rint(place[axis]))
-            low[axis] = max(0, centre - radius)
-            high[axis] = min(sizes[axis], centre + radius + 1)
+            low[axis] = max(0, centre - radius[axis])
+            high[axis] = min(sizes[axis], centre + radius[axis] + 1)
         step = _step(values, place, low, high, kernel, mean)
         length = np.sqrt((step * step).sum())
         if not np.isfinite(length):
@@ -132,7 +132,7 @@ def find_peak(values: Any, kernel: float, result: Any) -> bool:
         if length > 0.5:
             step *= 0.5 / length
         place += step
-        if np.abs(place - start).max() > radius or (place < 0).any() or (place > sizes - 1).any():
+        if (np.abs(place - start) > radius).any() or (place < 0).any() or (place > sizes - 1).any():
             return False
         if length < 1e-5:
             break

@@ -87,3 +87,18 @@ def _middle(values: npt.NDArray[np.generic], axis: int, reach: int) -> npt.NDArr
     low = np.take(values, np.arange(n - reach, n), axis=axis)
     high = np.take(values, np.arange(0, reach + 1), axis=axis)
     return np.concatenate([low, high], axis=axis)
+
+
+def waves(shape: Sequence[int], reach: Sequence[int]) -> list[Image]:
+    """Cosines and sines for `correlate_near`: one array (reach + 1, frequencies, 2) an axis."""
+    found = []
+    for axis, n in enumerate(shape):
+        half = axis == len(shape) - 1
+        frequency = np.fft.rfftfreq(n) if half else np.fft.fftfreq(n)
+        phase = 2 * np.pi * np.outer(np.arange(reach[axis] + 1), frequency)
+        wave = np.stack([np.cos(phase), np.sin(phase)], axis=-1) / n
+        if half:
+            # Each frequency along x also stands for its negative, but for the lowest and, at even sizes, the highest.
+            wave[:, 1 : (n + 1) // 2] *= 2.0
+        found.append(wave.astype(np.float32))
+    return found

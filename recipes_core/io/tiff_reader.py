@@ -1,0 +1,276 @@
+"""TIFF and OME-TIFF, read lazily: one file, a folder or a glob of files as one stack."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recipes_core.data import DataObject, FrameAxis, HistoryEntry, ImageStack
+from recipes_core.errors import FormatError
+from recipes_core.io.content import Dataset, FileContent
+from recipes_core.io.ome import read_ome
+from recipes_core.io.opening import is_glob, loaded
+
+FORMAT = "TIFF"
+SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
+_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_LARGEST_PIXEL_UM = 20.0
+_UNIT_UM = {"micron": 1.0, "um": 1.0, "µm": 1.0, "\\u00b5m": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "inch": 25_400.0, "pixel": None}
+
+# Damage is reported by errors of ours; the library's own log lines would come besides.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+class TiffFrames:
+    """Frames of one TIFF file; it is opened on first use.
+
+    Parameters
+    ----------
+    path : Path
+    shape : (t, z, y, x)
+    dtype : dtype
+    pages : array (t * z,)
+        Page of each plane.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int, int, int], dtype: np.dtype[Any], pages: npt.NDArray[np.int64]) -> None:
+        self.path, self._shape, self._dtype, self._pages = path, shape, dtype, pages
+        self._series: Any = None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._dtype
+
+    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        if self._series is None:
+            import tifffile
+
+            self._series = tifffile.TiffFile(self.path).series[0]
+        _, nz, ny, nx = self._shape
+        block = np.empty((stop - start, nz, ny, nx), self._dtype)
+        planes = block.reshape(-1, ny, nx)
+        for index, page in enumerate(self._pages[start * nz : stop * nz]):
+            try:
+                planes[index] = self._plane(int(page))
+            except Exception as error:  # damaged strips raise whatever the codec raises
+                raise FormatError(f"{self.path}: page {page} cannot be read; the file is damaged: {error}") from error
+        block.flags.writeable = False
+        return block
+
+    def _plane(self, page: int) -> npt.NDArray[Any]:
+        ny, nx = self._shape[2:]
+        if self._series.dataoffset is not None:
+            handle = self._series.parent.filehandle
+            size = ny * nx
+            kind = self._dtype.newbyteorder(self._series.parent.byteorder)
+            plane = handle.read_array(kind, size, self._series.dataoffset + page * size * self._dtype.itemsize)
+            return np.asarray(plane).reshape(ny, nx)
+        return np.asarray(self._series.pages[page].asarray()).reshape(ny, nx)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_series": None}
+
+
+class JoinedFrames:
+    """Several sources, one after the other in time."""
+
+    def __init__(self, sources: Sequence[TiffFrames]) -> None:
+        self.sources = list(sources)
+        self._starts = [0]
+        for source in sources:
+            self._starts.append(self._starts[-1] + source.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return (self._starts[-1], *self.sources[0].shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.sources[0].dtype
+
+    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        parts = []
+        while start < stop:
+            which = bisect_right(self._starts, start) - 1
+            end = min(stop, self._starts[which + 1])
+            parts.append(self.sources[which].read(start - self._starts[which], end - self._starts[which]))
+            start = end
+        block = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.empty((0, *self.shape[1:]), self.dtype)
+        block.flags.writeable = False
+        return block
+
+
+class Tiff:
+    """Reader of TIFF files."""
+
+    @staticmethod
+    def sniff(path: Path, head: bytes) -> bool:
+        """Whether it begins like TIFF, or is a folder or glob with such files."""
+        return head.startswith(_SIGNATURES) or bool(not head and (path.is_dir() or is_glob(path)) and _files(path))
+
+    @staticmethod
+    def open_content(path: Path) -> FileContent:
+        """The stack; several files become one."""
+        files = _files(path) if path.is_dir() or is_glob(path) else [path]
+        parts = [_inspect(file) for file in files]
+        first = parts[0]
+        for file, part in zip(files, parts, strict=True):
+            if (part.source.shape[1:], part.source.dtype) != (first.source.shape[1:], first.source.dtype):
+                raise FormatError(
+                    f"{file.name} has {_size(part.source)}, but {files[0].name} has {_size(first.source)}; one stack needs one size."
+                )
+        source = first.source if len(parts) == 1 else JoinedFrames([part.source for part in parts])
+        metadata = dict(first.metadata)
+
+        def load() -> DataObject:
+            stack = ImageStack(source, time=first.time, metadata=metadata, history=first.history)
+            return loaded(stack, path, FORMAT)
+
+        dataset = Dataset("", ImageStack, load, shape=source.shape, dtype=str(source.dtype))
+        return FileContent(path, first.format, (dataset,), metadata)
+
+
+READER = Tiff()
+
+
+class _Part:
+    """What a file says of itself."""
+
+    def __init__(self, source: TiffFrames, metadata: dict[str, Any], annotation: dict[str, Any], form: str) -> None:
+        self.source, self.format = source, form
+        self.metadata = {**metadata, **_mapping(annotation.get("metadata"))}
+        time = annotation.get("time")
+        known = isinstance(time, list) and len(time) == 3 and all(isinstance(n, (int, float)) for n in time[:2])
+        self.time = FrameAxis(float(time[0]), float(time[1]), time[2]) if known and time is not None else FrameAxis()
+        entries = annotation.get("history")
+        entries = entries if isinstance(entries, list) else []
+        self.history = tuple(HistoryEntry.from_dict(entry) for entry in entries if isinstance(entry, dict) and "step" in entry)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = [item for item in path.iterdir() if item.suffix.lower() in SUFFIXES and item.is_file()]
+    else:
+        found = [Path(name) for name in glob.glob(str(path)) if Path(name).is_file()]
+    return sorted(found, key=lambda item: [int(part) if part.isdigit() else part.casefold() for part in re.split(r"(\d+)", item.name)])
+
+
+def _size(source: TiffFrames) -> str:
+    return " x ".join(str(n) for n in source.shape[1:]) + f" {source.dtype}"
+
+
+def _inspect(path: Path) -> _Part:
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            if not tiff.series:
+                raise FormatError(f"{path} holds no image that can be read; it is damaged or cut off.")
+            series = tiff.series[0]
+            shape, pages = _layout(path, series)
+            _require_whole(path, tiff, series, shape, len(pages))
+            metadata, annotation = _metadata(tiff)
+            return _Part(TiffFrames(path, shape, np.dtype(series.dtype), pages), metadata, annotation, "OME-TIFF" if tiff.is_ome else FORMAT)
+    except FormatError:
+        raise
+    except Exception as error:  # tifffile raises nearly anything on damaged files
+        raise FormatError(f"{path} is damaged or cut off: {error}") from error
+
+
+def _layout(path: Path, series: Any) -> tuple[tuple[int, int, int, int], npt.NDArray[np.int64]]:
+    """Shape (t, z, y, x), and the page of each plane."""
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    if sizes.get("S", 1) > 1:
+        raise FormatError(f"{path} is a colour image with {sizes['S']} samples a pixel; one channel is read.")
+    if sizes.get("C", 1) > 1:
+        raise FormatError(f"{path} has {sizes['C']} channels; one is read.", hint="Save the channels one by one.")
+    if np.dtype(series.dtype).kind not in "fiub":
+        raise FormatError(f"{path} holds pixels of type {series.dtype}, which are not read.")
+    leading = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS"]
+    order = np.arange(math.prod(n for _, n in leading)).reshape([n for _, n in leading])
+    depth = [index for index, (axis, _) in enumerate(leading) if axis == "Z"]
+    order = np.moveaxis(order, depth, range(order.ndim - len(depth), order.ndim))
+    nz = math.prod(leading[index][1] for index in depth)
+    flat = order.reshape(-1).astype(np.int64)
+    return (len(flat) // nz, nz, sizes["Y"], sizes["X"]), flat
+
+
+def _require_whole(path: Path, tiff: Any, series: Any, shape: tuple[int, ...], declared: int) -> None:
+    length = tiff.filehandle.size
+    if series.dataoffset is not None:
+        size = shape[2] * shape[3] * np.dtype(series.dtype).itemsize
+        readable = min(declared, max(0, (length - series.dataoffset) // size))
+    else:
+        readable = _whole_pages(series, declared, length)
+    if readable < declared:
+        raise FormatError(
+            f"{path} is cut off: {readable} of {declared} frames can be read.", code="D220", hint="Copy the file again from where it was recorded."
+        )
+
+
+def _whole_pages(series: Any, declared: int, length: int) -> int:
+    def whole(index: int) -> bool:
+        page = series.pages[index]
+        if page is None:
+            return False
+        return all(start + count <= length for start, count in zip(page.dataoffsets, page.databytecounts, strict=False))
+
+    if declared <= len(series.pages) and whole(declared - 1):
+        return declared
+    low, high = 0, min(declared, len(series.pages))
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if whole(middle) else (low, middle)
+    return low
+
+
+def _metadata(tiff: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    metadata: dict[str, Any] = {}
+    annotation: dict[str, Any] = {}
+    if tiff.is_ome and tiff.ome_metadata:
+        metadata, annotation = read_ome(tiff.ome_metadata)
+    if "voxelsize.x" not in metadata:
+        metadata |= _resolution(tiff)
+    if "voxelsize.x" in metadata:
+        metadata["voxelsize.units"] = "um"
+    return metadata, annotation
+
+
+def _resolution(tiff: Any) -> dict[str, Any]:
+    page = tiff.pages[0]
+    imagej = tiff.imagej_metadata or {}
+    named = str(imagej.get("unit", "")).strip().lower()
+    code = int(page.tags["ResolutionUnit"].value) if "ResolutionUnit" in page.tags else 2
+    scale = _UNIT_UM.get(named) if named else {2: 25_400.0, 3: 10_000.0}.get(code)
+    found: dict[str, Any] = {}
+    for axis, tag in (("x", "XResolution"), ("y", "YResolution")):
+        if tag not in page.tags or scale is None:
+            return {}
+        number, denominator = page.tags[tag].value
+        if not number or not denominator:
+            return {}
+        found[f"voxelsize.{axis}"] = scale * denominator / number
+    # 72 dpi and the like are what programs write that know no pixel size.
+    if max(found.values()) > _LARGEST_PIXEL_UM:
+        return {}
+    spacing = imagej.get("spacing")
+    if isinstance(spacing, (int, float)) and spacing > 0:
+        found["voxelsize.z"] = float(spacing) * scale if scale else 0.0
+    return found
