@@ -240,4 +240,4 @@ def did_you_mean(name: str, known: Iterable[str], *, what: str = "known") -> str
     if not names:
         return ""
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    return f"{what.capitalize()}: {shown}."
+    return f"{what[:1].upper()}{what[1:]}: {shown}."

@@ -35,6 +35,7 @@ MODULES: tuple[ModuleRef, ...] = (
     _ref("Locs_Simulate", "simulate", "Simulates localizations of blinking molecules, with a drift that is known."),
     _ref("Locs_Render", "render", "Renders localizations as an image or an image series."),
     _ref("Render_Compare", "render_figures", "Shows renderings of two tables side by side."),
+    _ref("Image_Compare", "render_figures", "Shows the means of two image series side by side."),
 )
 
 

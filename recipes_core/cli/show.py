@@ -122,22 +122,16 @@ def _plain(text: str) -> str:
 
 
 def print_summary(report: RunReport, written: Mapping[str, Path], folder: Path) -> None:
-    """Close a run: what went in and out of each step, and where the results are."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(soft_wrap=True) if not click.get_text_stream("stdout").isatty() else Console()
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
-    for title in ("step", "took", "made"):
-        table.add_column(title, style="bold" if title == "step" else "", justify="right" if title == "took" else "left")
-    for result in report.steps:
-        if result.state == "done":
-            made = "\n".join(f"{key}: {text}" for key, text in result.outputs.items())
-            table.add_row(result.step, f"{result.seconds:.2f} s", _plain(made))
-    console.print()
-    console.print(table, highlight=False)
-    console.print()
-    console.print(f"{len(written)} results in {_plain(str(folder))}", highlight=False)
+    """Close a run: what each step made and how long it took, and where the results are."""
+    done = [result for result in report.steps if result.state == "done"]
+    width = max((len(result.step) for result in done), default=0)
+    click.echo()
+    for result in done:
+        rows = [f"{key}: {text}" for key, text in result.outputs.items()] or [""]
+        click.echo(f"{click.style(f'{result.step:<{width}}', bold=True)}  {result.seconds:7.2f} s  {rows[0]}".rstrip())
+        for row in rows[1:]:
+            click.echo(f"{'':<{width}}  {'':7}    {row}")
+    click.echo(f"\n{len(written)} results in {folder}")
     for label, path in written.items():
         shown = path.relative_to(folder) if path.is_relative_to(folder) else path
-        console.print(f"  {_plain(str(shown))}  [dim]{_plain(label)}[/dim]", highlight=False)
+        click.echo(f"  {shown}  {click.style(label, dim=True)}")

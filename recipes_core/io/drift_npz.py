@@ -6,6 +6,7 @@ Ours also hold the measured range, standard errors, whether every frame is given
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +76,10 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 def _read_array(path: Path, name: str, content: bytes) -> npt.NDArray[Any]:
     try:
-        array: npt.NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+        with warnings.catch_warnings():
+            # The plugin's own files were written by Python 2, which numpy mentions each time.
+            warnings.simplefilter("ignore", UserWarning)
+            array: npt.NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
     except ValueError as error:
         if "allow_pickle" in str(error):
             raise FormatError(f"{path}: '{name}' holds Python objects; they are refused, nothing was executed.") from error

@@ -57,7 +57,8 @@ def ome_xml(stack: ImageStack, dtype: np.dtype[Any], record: Mapping[str, Any]) 
                                     {"ID": "Annotation:0", "Namespace": ANNOTATION})  # fmt: skip
     # TIFF text is ASCII: what is not becomes a character reference, which XML readers turn back.
     ElementTree.SubElement(holder, "Value").text = "".join(letter for letter in text if letter >= " ")
-    return '<?xml version="1.0" encoding="UTF-8"?>' + ElementTree.tostring(root, encoding="us-ascii").decode().partition("?>\n")[2]
+    body = ElementTree.tostring(root, encoding="us-ascii").decode()
+    return '<?xml version="1.0" encoding="UTF-8"?>' + body.removeprefix("<?xml version='1.0' encoding='us-ascii'?>").lstrip()
 
 
 def read_ome(text: str) -> tuple[dict[str, Any], dict[str, Any]]:

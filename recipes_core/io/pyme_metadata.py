@@ -60,6 +60,8 @@ def _value(group: h5py.Group, name: str, key: str, path: Path) -> Any:
         raw = group.attrs[name]
     except (OSError, TypeError, ValueError) as error:
         raise FormatError(f"{path}: the metadata '{key}' cannot be read: {error}") from error
+    if isinstance(raw, h5py.Empty):
+        return ""
     if isinstance(raw, np.ndarray):
         return raw.tolist() if raw.ndim else raw.item()
     if isinstance(raw, np.generic):
@@ -78,7 +80,7 @@ def _unpacked(content: bytes, key: str, path: Path) -> Any:
         return from_json(content[len(_AS_JSON) :].decode("utf-8", "replace"))
     if safe_pickle.looks_like_pickle(content):
         try:
-            return safe_pickle.loads(content)
+            return _lists(safe_pickle.loads(content))
         except safe_pickle.Refused as refusal:
             raise FormatError(
                 f"{path}: the metadata '{key}' are a pickle that names {refusal}; it is refused, nothing was executed.",
@@ -88,6 +90,15 @@ def _unpacked(content: bytes, key: str, path: Path) -> Any:
         except ValueError:
             return content.decode("utf-8", "replace")  # text that only looks like a pickle
     return content.decode("utf-8", "replace")
+
+
+def _lists(value: Any) -> Any:
+    """Tuples and arrays as lists: the one form that every format gives back."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, (list, tuple, set, frozenset)) else value
 
 
 def write_metadata(

@@ -204,6 +204,9 @@ def _layout(path: Path, series: Any) -> tuple[tuple[int, int, int, int], npt.NDA
     if np.dtype(series.dtype).kind not in "fiub":
         raise FormatError(f"{path} holds pixels of type {series.dtype}, which are not read.")
     leading = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS"]
+    if not series.parent.is_ome and not any(axis != "Z" and n > 1 for axis, n in leading):
+        # ImageJ calls the frames of a movie slices unless told otherwise; only OME says what it means.
+        leading = [("T", n) for _, n in leading]
     order = np.arange(math.prod(n for _, n in leading)).reshape([n for _, n in leading])
     depth = [index for index, (axis, _) in enumerate(leading) if axis == "Z"]
     order = np.moveaxis(order, depth, range(order.ndim - len(depth), order.ndim))

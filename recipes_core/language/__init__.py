@@ -4,7 +4,7 @@ from recipes_core.language.document import InputSpec, Mark, RecipeDocument, Refe
 from recipes_core.language.dump import dump
 from recipes_core.language.keys import settle_output_keys
 from recipes_core.language.load import load, loads
-from recipes_core.language.overrides import Override, parse_override
+from recipes_core.language.overrides import Override, parse_override, parse_value
 
 __all__ = [
     "InputSpec",
@@ -18,5 +18,6 @@ __all__ = [
     "loads",
     "make_step",
     "parse_override",
+    "parse_value",
     "settle_output_keys",
 ]

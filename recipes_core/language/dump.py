@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ from recipes_core.language.load import VERSION
 from recipes_core.language.lookup import ID
 from recipes_core.language.references import written_out
 from recipes_core.language.scalars import BOOL, FLOAT, INT, NULL
-from recipes_core.module import ModuleBase
 from recipes_core.plugins import registry
-from recipes_core.ports import Input, Output, Parameter, Port, map_paths
+from recipes_core.ports import Parameter, Port, map_paths
 
 
 def dump(document: RecipeDocument) -> str:
@@ -48,7 +46,7 @@ def dump(document: RecipeDocument) -> str:
     try:
         text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
     except yaml.YAMLError as error:
-        raise UsageError(f"the recipe cannot be written as YAML: {error}", code="U140") from error
+        raise UsageError(f"the recipe cannot be written as YAML: {error}", code="U145") from error
     return text
 
 
@@ -96,17 +94,13 @@ def _body(document: RecipeDocument, spec: StepSpec, with_id: bool) -> dict[str, 
 
 
 def _worth_writing(spec: StepSpec) -> Iterator[tuple[str, Port | Parameter]]:
-    module: ModuleBase = spec.module
-    for name, trait in type(module).declared().items():
-        value = getattr(module, name)
-        changed = not _same(value, trait.default_value)
-        if isinstance(trait, Parameter) or changed:
-            yield name, trait
-        elif isinstance(trait, Output) and value and (not trait.on_demand or name in spec.written):
-            yield name, trait
-        elif isinstance(trait, Input) and value and (not trait.optional or name in spec.written):
-            # An optional input that nobody named is connected only where something makes its default key: writing it would ask
-            # for that key.
+    for name, trait in type(spec.module).declared().items():
+        value = getattr(spec.module, name)
+        # An optional input that nobody named is connected only where something makes its default key: writing it would ask for
+        # that key. Outputs on demand that nobody named are of no interest.
+        quiet = getattr(trait, "optional", False) or getattr(trait, "on_demand", False)
+        named = name in spec.written or not quiet
+        if isinstance(trait, Parameter) or not _same(value, trait.default_value) or (value and named):
             yield name, trait
 
 

@@ -13,10 +13,11 @@ _LETTERS_PER_NODE = 64
 
 @dataclass
 class Scalar:
-    """A single value: text, number, true or false, null."""
+    """A single value: text, number, true or false, null; `faulty` where a fault is noted that hides which."""
 
     value: Any
     mark: Mark
+    faulty: bool = False
 
     @property
     def size(self) -> int:

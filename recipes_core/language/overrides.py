@@ -50,10 +50,24 @@ def parse_override(text: str, base: Path | None = None) -> Override:
     name = name.strip()
     if not equals or not name:
         raise UsageError(f"'{text}' is not NAME=VALUE.", code="U130", hint="For example: -p Locs_RCC.binsize=20")
-    return Override(name, _yaml_value(name, value), (base or Path.cwd()).absolute())
+    return Override(name, parse_value(value, f"-p {name}"), (base or Path.cwd()).absolute())
 
 
-def _yaml_value(name: str, text: str) -> Any:
+def parse_value(text: str, what: str = "a value") -> Any:
+    """Read a single value as a recipe would: ``1e-3`` is a number, ``no`` is text; nothing is empty text.
+
+    Parameters
+    ----------
+    text : str
+        YAML.
+    what : str
+        What the value is for, in messages.
+
+    Raises
+    ------
+    UsageError
+        Where it is not valid YAML.
+    """
     if not text.strip():
         return ""
     faults = Faults()
@@ -61,7 +75,7 @@ def _yaml_value(name: str, text: str) -> Any:
     # A lone `null` reads as an empty document; as a value it is meant.
     found = [problem for problem in faults.errors if problem.code != "R107"]
     if found:
-        raise UsageError(f"the value of '{name}' cannot be read: {found[0].message}", code="U131", hint=found[0].hint)
+        raise UsageError(f"{what}: the value cannot be read: {found[0].message}", code="U141", hint=found[0].hint)
     return None if node is None else plain(node)
 
 
@@ -129,7 +143,7 @@ def _find_in_step(name: str, params: Mapping[str, Any], steps: Mapping[str, type
     found = canonical_name(steps[step], parameter)
     if found is None:
         hint = did_you_mean(parameter, steps[step].declared(), what="its parameters and ports")
-        return Problem("U132", f"-p {name}: step '{step}' has no parameter '{parameter}'.", hint)
+        return Problem("U142", f"-p {name}: step '{step}' has no parameter '{parameter}'.", hint)
     return step, found
 
 
@@ -143,7 +157,7 @@ def _find_alone(name: str, params: Mapping[str, Any], steps: Mapping[str, type[M
         return owners[0]
     if owners:
         several = ", ".join(f"{step}.{parameter}" for step, parameter in owners)
-        return Problem("U133", f"-p {name}: several steps have a parameter '{name}'.", f"Say which: {several}.")
+        return Problem("U143", f"-p {name}: several steps have a parameter '{name}'.", f"Say which: {several}.")
     known = {*params, *(parameter for cls in steps.values() for parameter in cls.parameters())}
     hint = did_you_mean(name, known, what="its parameters")
-    return Problem("U132", f"-p {name}: no step has a parameter '{name}', and params: has no such entry.", hint)
+    return Problem("U142", f"-p {name}: no step has a parameter '{name}', and params: has no such entry.", hint)

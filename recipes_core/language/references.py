@@ -47,12 +47,14 @@ class Params:
         Raises
         ------
         Unresolved
-            Where a reference is wrong; the fault is noted.
+            Where a reference or the value itself is wrong; the fault is noted.
         """
         names: list[str] = []
         failed = len(self.faults.errors)
-        value = self._fill(node, names, step)
-        self.used.update(names)
+        try:
+            value = self._fill(node, names, step)
+        finally:
+            self.used.update(names)
         if len(self.faults.errors) > failed:
             raise Unresolved
         return value, tuple(dict.fromkeys(names))
@@ -62,6 +64,8 @@ class Params:
             return [self._fill(item, names, step) for item in node.items]
         if isinstance(node, Mapping):
             return {entry.key: self._fill(entry.value, names, step) for entry in node}
+        if node.faulty:
+            raise Unresolved
         if not isinstance(node.value, str) or "${" not in node.value:
             return node.value
         return self._replace(node, names, step)

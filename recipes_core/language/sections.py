@@ -42,10 +42,11 @@ def read_params(section: Entry | None, faults: Faults) -> dict[str, Any]:
         try:
             values[entry.key] = none.fill(entry.value)[0]
         except Unresolved:
-            del faults.errors[before:]
-            faults.add("R131", f"params: '{entry.key}' uses '${{...}}'; entries cannot use each other.",
-                       "Write the value, or '$${' for a plain '${'.", mark=entry.value.mark)  # fmt: skip
             values[entry.key] = plain(entry.value)
+            if len(faults.errors) > before:
+                del faults.errors[before:]
+                message = f"params: '{entry.key}' uses '${{...}}'; entries cannot use each other."
+                faults.add("R131", message, "Write the value, or '$${' for a plain '${'.", mark=entry.value.mark)
     return values
 
 

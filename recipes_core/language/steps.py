@@ -210,7 +210,7 @@ class StepReader:
             values[name] = _absolute(trait, accept(trait, override.value), override.base)
         except ValueError:
             message = f"-p {override.name}: {name} must be {trait.expected()}, not {shown(override.value)}."
-            self.override_faults.add("U134", message, _hint_for_value(trait, override.value))
+            self.override_faults.add("U144", message, _hint_for_value(trait, override.value))
 
     def _resolve_default_files(self, cls: type[ModuleBase], values: dict[str, Any]) -> None:
         for name, parameter in cls.parameters().items():

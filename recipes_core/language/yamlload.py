@@ -24,6 +24,7 @@ from yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
+from yaml.tokens import ScalarToken
 
 from recipes_core.language.document import Mark
 from recipes_core.language.faults import Faults, shown
@@ -106,14 +107,29 @@ def parse_yaml(text: str, faults: Faults) -> Node | None:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's parser with tabs allowed between the tokens of JSON and other flow collections."""
+    """PyYAML's parser, nearer to YAML 1.2 where recipes meet the difference.
+
+    Between the tokens of JSON and other flow collections there may be tabs, and a plain scalar in them may hold question marks:
+    ``{path: locs.hdf?table=A}``.
+    """
 
     def scan_to_next_token(self) -> None:
         while True:
             super().scan_to_next_token()
-            if not self.flow_level or self.peek() != "\t":  # type: ignore[attr-defined]
+            if not self.flow_level or self.peek() != "\t":
                 return
             self.forward()
+
+    def scan_plain(self) -> Any:
+        token = super().scan_plain()
+        while self.flow_level and self.peek() == "?" and self.index == token.end_mark.index:
+            marks = ""
+            while self.peek() in "?#":
+                marks += self.peek()
+                self.forward()
+            rest = super().scan_plain()
+            token = ScalarToken(token.value + marks + rest.value, True, token.start_mark, rest.end_mark)
+        return token
 
 
 def _events(text: str, faults: Faults) -> Iterator[Event]:
@@ -198,7 +214,7 @@ class _Builder:
         self._place(closed.node, None)
 
     def _alias(self, event: AliasEvent) -> None:
-        name = event.anchor
+        name = str(event.anchor)
         if any(item.anchor == name for item in self.stack):
             self._stop("R105", f"'*{name}' stands inside of what it names.", "Write the value out.", event)
         if name not in self.anchors:
@@ -212,14 +228,14 @@ class _Builder:
         text = _joined_surrogates(event.value)
         if text is None:
             self.faults.add("R101", "this is not valid YAML: an escape stands for half a letter.", mark=mark)
-            return Scalar("", mark)
+            return Scalar("", mark, faulty=True)
         if event.style is not None:
             return Scalar(text, mark)
         try:
             return Scalar(plain_scalar(text), mark)
         except ValueError as error:
             self.faults.add("R101", f"{error}: {shown(text)}.", "Quote it if it is text.", mark=mark)
-            return Scalar(None, mark)
+            return Scalar("", mark, faulty=True)
 
     def _place(self, node: Node, event: Event | None) -> None:
         if not self.stack:

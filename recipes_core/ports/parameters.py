@@ -197,9 +197,11 @@ class ListOf(Parameter):
 
     kind = "list"
 
-    def __init__(self, item: Parameter, default: Iterable[Any] = (), *, length: int | None = None, **options: Any) -> None:
+    def __init__(
+        self, item: Parameter, default: Iterable[Any] | None = (), *, length: int | None = None, **options: Any
+    ) -> None:
         self.item, self.length = item, length
-        super().__init__(tuple(default), **options)
+        super().__init__(None if default is None else tuple(default), **options)
 
     def expected(self) -> str:
         size = f"{self.length} items" if self.length is not None else "items"

@@ -19,7 +19,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-KERNEL = 1.0
+KERNEL = np.ones(3)
 """Smoothing of a peak, pixels."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,7 +14,8 @@ from recipes_core.module import Context
 from recipes_modules.correlation.grid import Grid, make_grid, outer_product, tukey_window
 from recipes_modules.correlation.pairs import measure_pairs
 from recipes_modules.correlation.redundant import Solution, choose_pairs, connected_windows, solve_pairs
-from recipes_modules.correlation.spectra import Image, Spectrum, Transfer, correlation
+from recipes_modules.correlation.spectra import SMOOTHING, Image, Spectrum, Transfer, correlation, waves
+from recipes_modules.correlation.width import peak_widths
 from recipes_modules.correlation.windows import TimeWindows, cut_windows
 
 Floats = npt.NDArray[np.float64]
@@ -23,10 +25,10 @@ SEARCH_PIXEL = 50.0
 """The search takes pixels of twice the binsize, up to this many nm, where the binsize is smaller."""
 SEARCH_KERNEL = 1.0
 """Smoothing of a peak in the search, in its pixels."""
-REFINE_REACH = 2
-"""The refinement looks for a peak within this many pixels of the search."""
-REFINE_KERNEL = 20.0
-"""Smoothing of a peak in the refinement, nm."""
+REFINE_PIXELS, REFINE_NM = 2, 120.0
+"""The refinement looks for a peak within so many pixels of the search, or so many nm if that is more."""
+LEAST_KERNEL = 0.6
+"""Peaks are smoothed by at least this, pixels: sums over pixels then stand for integrals."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,6 @@ class Correlator:
     tukey_size: float
     shift: npt.NDArray[np.float32]
     reach: tuple[int, ...]
-    kernel: float
-    images: npt.NDArray[np.float32] | None = None
     _taper: Image = field(init=False)
 
     def __post_init__(self) -> None:
@@ -144,25 +144,35 @@ class Correlator:
         """Spectrum of a rendered window."""
         return self._transfer.spectrum(self.render(window))
 
-    def peak(self, p: int, a: Spectrum, b: Spectrum) -> Floats:
-        """Shift (x, y, z) in nm to add to the second window of a pair; NaN where there is no peak."""
+    def correlations(self, pairs: Ints, near: bool, begin: float, end: float) -> npt.NDArray[np.float32]:
+        """Correlation of every pair, (p, z, y, x); progress goes from `begin` to `end`."""
+        from recipes_modules.correlation.local import correlate_near
+
+        result = self.ctx.scratch.array((len(pairs), *(2 * r + 1 for r in self.reach)), np.float32)
+        phases = waves(self.grid.shape, self.reach) if near else []
+
+        def correlate(p: int, a: Spectrum, b: Spectrum) -> None:
+            if near:
+                correlate_near(a, b, *phases, result[p])
+            else:
+                result[p] = correlation(a, b, self.grid.shape, self.reach)
+
+        measure_pairs(
+            self.ctx, len(self.cloud.windows), pairs, self._transfer.spectrum_shape, self.spectrum, correlate,
+            lambda done: self.ctx.progress(begin + (end - begin) * done / len(pairs), 1.0),
+        )  # fmt: skip
+        return result
+
+    def peaks(self, correlations: npt.NDArray[np.float32], kernel: Floats) -> Floats:
+        """Shift (x, y, z) in nm to add to the second window of each pair; NaN where there is no peak."""
         from recipes_modules.correlation.peak import find_peak
 
-        values = correlation(a, b, self.grid.shape, self.reach)
-        if self.images is not None:
-            self.images[p] = values
-        found = np.empty(4)
-        find_peak(np.ascontiguousarray(values), self.kernel, found)
-        return found[2::-1] * self.grid.pixel
+        def peak(p: int) -> Floats:
+            found = np.empty(4)
+            find_peak(correlations[p], kernel, found)
+            return found[2::-1] * self.grid.pixel
 
-    def shifts(self, pairs: Ints, begin: float, end: float) -> Floats:
-        """Shift of every pair, (p, 3) nm; progress goes from `begin` to `end`."""
-        total = len(pairs)
-        found = measure_pairs(
-            self.ctx, len(self.cloud.windows), pairs, self._transfer.spectrum_shape, self.spectrum, self.peak,
-            lambda done: self.ctx.progress(begin + (end - begin) * done / total, 1.0),
-        )  # fmt: skip
-        return np.array(found)
+        return np.array(list(self.ctx.map(peak, range(len(correlations)))))
 
 
 @dataclass
@@ -204,31 +214,42 @@ def estimate(ctx: Context, cloud: Cloud, settings: Settings, *, keep_correlation
     reject = settings.shift_max if settings.method == "RCC" else None
     still = np.zeros((0, 3), np.float32)
     grid = make_grid(*cloud.bounds(still), pixel)
-    search = Correlator(ctx, cloud, grid, settings.tukey_size, still, grid.reach, SEARCH_KERNEL)
+    search = Correlator(ctx, cloud, grid, settings.tukey_size, still, grid.reach)
     pairs = choose_pairs(len(cloud.windows), settings.method, settings.corr_window)
-    if keep_correlations:
-        search.images = ctx.scratch.array((len(pairs), *(2 * r + 1 for r in grid.reach)), np.float32)
-    shifts = search.shifts(pairs, 0.0, 0.5)
+    searched = search.correlations(pairs, False, 0.0, 0.5)
+    shifts = search.peaks(searched, np.full(3, SEARCH_KERNEL))
     n = len(cloud.windows)
     cloud, pairs, shifts = _placeable(cloud, pairs, shifts)
     windows = cloud.windows
-    n_unplaced = n - len(windows)
     weights = _weights(windows, pairs)
     rough = solve_pairs(len(windows), pairs, shifts, weights, reject_above=None if reject is None else max(reject, pixel))
 
     curve = Curve(windows.node, rough.positions)
     shift = curve(cloud.moments).astype(np.float32)
     grid = make_grid(*cloud.bounds(shift), settings.binsize)
-    reach = tuple(min(r, int(np.ceil(REFINE_REACH * pixel / settings.binsize))) for r in grid.reach)
-    refine = Correlator(ctx, cloud, grid, settings.tukey_size, shift, reach, max(0.6, REFINE_KERNEL / settings.binsize))
-    shifts = refine.shifts(pairs, 0.5, 1.0)
+    near = math.ceil(max(REFINE_PIXELS * pixel, REFINE_NM) / settings.binsize)
+    reach = tuple(min(r, near) for r in grid.reach)
+    refine = Correlator(ctx, cloud, grid, settings.tukey_size, shift, reach)
+    correlations = refine.correlations(pairs, max(reach) <= 6 or grid.shape[0] > 1, 0.5, 1.0)
+    shifts = refine.peaks(correlations, matched_kernel(correlations))
     base = curve(windows.node)
     # A pair without a peak close to its place keeps what the search found.
     lost = ~np.isfinite(shifts).all(axis=1)
     shifts[lost] = _apart(rough.positions, pairs[lost]) - _apart(base, pairs[lost])
     solution = solve_pairs(len(windows), pairs, shifts, np.where(lost, 1e-3, 1.0) * weights, reject_above=reject)
     solution = replace(solution, positions=solution.positions + base - base[0])
-    return LocalizationDrift(windows, solution, pairs, n_unplaced, search.images, pixel)
+    return LocalizationDrift(windows, solution, pairs, n - len(windows), searched if keep_correlations else None, pixel)
+
+
+def matched_kernel(correlations: npt.NDArray[np.float32]) -> Floats:
+    """The filter (z, y, x; pixels) under which peaks as wide as these stand out best from noise: one of their own width."""
+    mean = np.mean(correlations, axis=0, dtype=np.float64)
+    widths = peak_widths(mean)
+    if widths is None:
+        return np.ones(3)
+    # What is seen is widened by the pixels of both windows; the smoothing of both is part of the filter already.
+    kernel = np.sqrt(np.maximum(widths**2 - 1 / 6 - 4 * SMOOTHING**2, 0.0))
+    return np.clip(kernel, LEAST_KERNEL, np.maximum(LEAST_KERNEL, (np.array(mean.shape) - 1) / 4))
 
 
 def _apart(positions: Floats, pairs: Ints) -> Floats:

@@ -26,26 +26,39 @@ def _solve(m: Any, right: Any, determinant: float) -> Any:
 
 @numba.njit(cache=True, nogil=True)
 def _step(values: Any, place: Any, low: Any, high: Any, kernel: Any, mean: float) -> Any:
+    s2 = kernel * kernel
+    width = int((high - low).max())
+    weights = np.zeros((3, width))
+    for axis in range(3):
+        for k in range(low[axis], high[axis]):
+            weights[axis, k - low[axis]] = np.exp(-0.5 * (k - place[axis]) ** 2 / s2[axis])
     m0 = 0.0
     m1 = np.zeros(3)
     m2 = np.zeros((3, 3))
-    d = np.zeros(3)
-    s2 = kernel * kernel
-    scale = -0.5 / s2
     for iz in range(low[0], high[0]):
-        d[0] = iz - place[0]
-        wz = np.exp(scale[0] * d[0] * d[0])
+        dz = iz - place[0]
         for iy in range(low[1], high[1]):
-            d[1] = iy - place[1]
-            wy = wz * np.exp(scale[1] * d[1] * d[1])
+            dy = iy - place[1]
+            # Sums along x first: everything else is the same for the whole line.
+            t0, t1, t2 = 0.0, 0.0, 0.0
             for ix in range(low[2], high[2]):
-                d[2] = ix - place[2]
-                w = wy * np.exp(scale[2] * d[2] * d[2]) * (float(values[iz, iy, ix]) - mean)
-                m0 += w
-                for p in range(3):
-                    m1[p] += w * d[p]
-                    for q in range(p, 3):
-                        m2[p, q] += w * d[p] * d[q]
+                dx = ix - place[2]
+                w = weights[2, ix - low[2]] * (values[iz, iy, ix] - mean)
+                t0 += w
+                t1 += w * dx
+                t2 += w * dx * dx
+            outer = weights[0, iz - low[0]] * weights[1, iy - low[1]]
+            t0, t1, t2 = outer * t0, outer * t1, outer * t2
+            m0 += t0
+            m1[0] += t0 * dz
+            m1[1] += t0 * dy
+            m1[2] += t1
+            m2[0, 0] += t0 * dz * dz
+            m2[0, 1] += t0 * dz * dy
+            m2[0, 2] += t1 * dz
+            m2[1, 1] += t0 * dy * dy
+            m2[1, 2] += t1 * dy
+            m2[2, 2] += t2
     gradient = m1 / s2
     hessian = np.zeros((3, 3))
     for p in range(3):
@@ -75,6 +88,37 @@ def _step(values: Any, place: Any, low: Any, high: Any, kernel: Any, mean: float
 
 
 @numba.njit(cache=True, nogil=True)
+def _smoothed(values: Any, kernel: Any) -> Any:
+    # One axis after the other, each brought to the middle of a (before, n, behind) view so that lines are added as wholes.
+    sizes = values.shape
+    result = values.astype(np.float64)
+    for axis in range(3):
+        n = sizes[axis]
+        if n == 1:
+            continue
+        before, behind = 1, 1
+        for other in range(3):
+            if other < axis:
+                before *= sizes[other]
+            elif other > axis:
+                behind *= sizes[other]
+        radius = min(int(np.ceil(3.0 * kernel[axis])), n - 1)
+        taps = np.exp(-0.5 * (np.arange(-radius, radius + 1) / kernel[axis]) ** 2)
+        source = result.reshape((before, n, behind))
+        target = np.zeros_like(source)
+        for k in range(n):
+            first, last = max(0, k - radius), min(n, k + radius + 1)
+            total = taps[first - k + radius : last - k + radius].sum()
+            for j in range(first, last):
+                weight = taps[j - k + radius] / total
+                for p in range(before):
+                    for q in range(behind):
+                        target[p, k, q] += weight * source[p, j, q]
+        result = target.reshape(sizes)
+    return result
+
+
+@numba.njit(cache=True, nogil=True)
 def find_peak(values: Any, kernel: Any, result: Any) -> bool:
     """Shift of the highest peak of a correlation.
 
@@ -88,35 +132,31 @@ def find_peak(values: Any, kernel: Any, result: Any) -> bool:
     kernel : array (3,)
         Standard deviation of the Gaussian in z, y, x, pixels; at least 0.6, so that sums over pixels stand for integrals.
     result : array (4,)
-        Receives the shift in z, y, x in pixels, and the height above the mean in standard deviations of `values`.
+        Receives the shift in z, y, x in pixels, and the height above the mean in standard deviations of the smoothed values.
 
     Returns
     -------
     bool
         False where there is no peak: the highest value lies at the border, or the values are all equal.
     """
-    nz, ny, nx = values.shape
-    best = -np.inf
-    total, square = 0.0, 0.0
-    bz, by, bx = 0, 0, 0
-    for iz in range(nz):
-        for iy in range(ny):
-            for ix in range(nx):
-                value = float(values[iz, iy, ix])
-                total += value
-                square += value * value
-                if value > best:
-                    best, bz, by, bx = value, iz, iy, ix
-    size = nz * ny * nx
-    mean = total / size
-    deviation = np.sqrt(max(square / size - mean * mean, 0.0))
     result[:] = np.nan
+    smooth = _smoothed(values, kernel)
+    mean = smooth.mean()
+    deviation = smooth.std()
+    place = np.zeros(3)
+    best = -np.inf
+    for iz in range(values.shape[0]):
+        for iy in range(values.shape[1]):
+            for ix in range(values.shape[2]):
+                if smooth[iz, iy, ix] > best:
+                    best = smooth[iz, iy, ix]
+                    place[0], place[1], place[2] = iz, iy, ix
     if not np.isfinite(best) or deviation <= 1e-6 * max(abs(best), abs(mean)):
         return False
-    if (nz > 1 and (bz in (0, nz - 1))) or (ny > 1 and (by in (0, ny - 1))) or (nx > 1 and (bx in (0, nx - 1))):
-        return False
-    place = np.array([float(bz), float(by), float(bx)])
-    sizes = np.array([nz, ny, nx])
+    sizes = np.array([values.shape[0], values.shape[1], values.shape[2]])
+    for axis in range(3):
+        if sizes[axis] > 1 and (place[axis] == 0 or place[axis] == sizes[axis] - 1):
+            return False
     radius = np.ceil(3.5 * kernel).astype(np.int64)
     start = place.copy()
     low, high = np.zeros(3, np.int64), np.zeros(3, np.int64)
@@ -136,7 +176,6 @@ def find_peak(values: Any, kernel: Any, result: Any) -> bool:
             return False
         if length < 1e-5:
             break
-    for axis in range(3):
-        result[axis] = place[axis] - (sizes[axis] - 1) / 2
+    result[:3] = place - (sizes - 1) / 2
     result[3] = (best - mean) / deviation
     return True
