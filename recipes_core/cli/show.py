@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ def listener_for(show: str) -> Listener:
         return Listener()
     if show == "quiet":
         return QuietLines()
-    if click.get_text_stream("stdout").isatty():
+    if sys.stdout.isatty():
         return LiveTable(verbose=show == "verbose")
     return PlainLines(verbose=show == "verbose")
 

@@ -151,6 +151,12 @@ class _Dumper(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
 
+def _represent_text(dumper: _Dumper, value: str) -> yaml.Node:
+    # In other styles PyYAML folds the line breaks of Unicode into plain ones when it reads them again.
+    style = '"' if any(letter in "\x85\u2028\u2029\ufeff" or letter < " " for letter in value) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
 def _represent_list(dumper: _Dumper, value: Sequence[Any]) -> yaml.Node:
     flat = all(not isinstance(item, (list, tuple, Mapping)) for item in value)
     return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=flat)
@@ -171,6 +177,7 @@ def _set_up(dumper: type[_Dumper]) -> None:
     # Those of YAML 1.1 come second: text such as 'no' is quoted, so that other programs do not misread it.
     for letter, resolvers in yaml.SafeDumper.yaml_implicit_resolvers.items():
         dumper.yaml_implicit_resolvers.setdefault(letter, []).extend(resolvers)
+    dumper.add_representer(str, _represent_text)
     dumper.add_multi_representer(tuple, _represent_list)
     dumper.add_representer(list, _represent_list)
     dumper.add_multi_representer(dict, _represent_mapping)

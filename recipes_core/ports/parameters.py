@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar, NoReturn
 
-from traits.api import TraitError, TraitType
+from traits.api import DefaultValue, TraitError, TraitType
 
 _declared = itertools.count()
 
@@ -50,6 +50,8 @@ class Parameter(TraitType):
     """
 
     kind: ClassVar[str] = "value"
+    # Traits would copy a default that is a dict into an ordinary one, which can be changed in place.
+    default_value_type = DefaultValue.constant
 
     def __init__(
         self,

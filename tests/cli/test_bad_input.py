@@ -16,7 +16,7 @@ inputs:
   Localizations: {type: Localizations}
 modules:
   - FilterTable: {inputName: Localizations, outputName: filtered, filters: {A: [5, 20000]}}
-  - Locs_RCC: {input_for_correction: filtered, output_drift: drift_raw, step: 100, window: 100}
+  - Locs_RCC: {input_for_correction: filtered, output_drift: drift_raw, step: 100, window: 100, flatten_z: true}
   - Drift_Interpolate: {input_drift_raw: drift_raw, output_drift_interpolator: interpolator}
   - Locs_Post_Shift: {input_localizations: Localizations, input_drift_interpolator: interpolator, output_name: corrected}
 """

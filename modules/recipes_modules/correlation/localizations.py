@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -127,16 +128,17 @@ class Correlator:
         self._taper = outer_product(tukey_window(self.grid.shape, self.tukey_size))
         self._transfer = Transfer(self.grid.shape)
 
+    def _rows(self, start: int, stop: int) -> tuple[Any, ...]:
+        cloud, grid = self.cloud, self.grid
+        return cloud.positions, cloud.moment, self.shift, start, stop, np.array(grid.origin), grid.pixel
+
     def render(self, window: int) -> Image:
         """Histogram of a window with tapered edges."""
         from recipes_modules.correlation.rendering import histogram
 
         image = np.zeros(self.grid.shape, np.float32)
         windows = self.cloud.windows
-        histogram(
-            self.cloud.positions, self.cloud.moment, self.shift, int(windows.first_row[window]),
-            int(windows.last_row[window]), np.array(self.grid.origin), self.grid.pixel, image,
-        )  # fmt: skip
+        histogram(*self._rows(int(windows.first_row[window]), int(windows.last_row[window])), image)
         image *= self._taper
         return image
 
@@ -150,18 +152,36 @@ class Correlator:
 
         result = self.ctx.scratch.array((len(pairs), *(2 * r + 1 for r in self.reach)), np.float32)
         phases = waves(self.grid.shape, self.reach) if near else []
+        shared, response = self._shared(pairs), self._transfer.response(self.reach)
 
         def correlate(p: int, a: Spectrum, b: Spectrum) -> None:
             if near:
                 correlate_near(a, b, *phases, result[p])
             else:
                 result[p] = correlation(a, b, self.grid.shape, self.reach)
+            if shared[p]:
+                result[p] -= np.float32(shared[p]) * response
 
         measure_pairs(
             self.ctx, len(self.cloud.windows), pairs, self._transfer.spectrum_shape, self.spectrum, correlate,
             lambda done: self.ctx.progress(begin + (end - begin) * done / len(pairs), 1.0),
         )  # fmt: skip
         return result
+
+    def _shared(self, pairs: Ints) -> Floats:
+        """What each pair's localizations that are in both windows add to the correlation at no shift.
+
+        Overlapping windows share localizations. A localization correlates perfectly with itself, wherever the sample went; this
+        would pull the peak towards no shift, and is taken away.
+        """
+        from recipes_modules.correlation.rendering import squared_weight
+
+        windows, shared = self.cloud.windows, np.zeros(len(pairs))
+        for p, (i, j) in enumerate(pairs):
+            start, stop = int(windows.first_row[j]), int(windows.last_row[i])
+            if stop > start:
+                shared[p] = squared_weight(*self._rows(start, stop), self._taper)
+        return shared
 
     def peaks(self, correlations: npt.NDArray[np.float32], kernel: Floats) -> Floats:
         """Shift (x, y, z) in nm to add to the second window of each pair; NaN where there is no peak."""

@@ -9,6 +9,26 @@ import numpy as np
 
 
 @numba.njit(cache=True, nogil=True)
+def _voxel(positions: Any, moment: Any, shift: Any, k: int, origin: Any, pixel: float) -> Any:
+    # Voxel (z, y, x) of row k, after its shift; it may lie outside of the grid.
+    x, y, z = float(positions[k, 0]), float(positions[k, 1]), origin[0]
+    deep = positions.shape[1] > 2
+    if deep:
+        z = float(positions[k, 2])
+    if shift.shape[0] > 0:
+        m = moment[k]
+        x += shift[m, 0]
+        y += shift[m, 1]
+        if deep:
+            z += shift[m, 2]
+    return (
+        int(np.floor((z - origin[0]) / pixel)),
+        int(np.floor((y - origin[1]) / pixel)),
+        int(np.floor((x - origin[2]) / pixel)),
+    )
+
+
+@numba.njit(cache=True, nogil=True)
 def histogram(positions: Any, moment: Any, shift: Any, start: int, stop: int, origin: Any, pixel: float, image: Any) -> int:
     """Count localizations into the voxels of `image`.
 
@@ -36,23 +56,26 @@ def histogram(positions: Any, moment: Any, shift: Any, start: int, stop: int, or
     """
     outside = 0
     nz, ny, nx = image.shape
-    moved = shift.shape[0] > 0
-    deep = positions.shape[1] > 2
     for k in range(start, stop):
-        x = float(positions[k, 0])
-        y = float(positions[k, 1])
-        z = float(positions[k, 2]) if deep else origin[0]
-        if moved:
-            m = moment[k]
-            x += shift[m, 0]
-            y += shift[m, 1]
-            if deep:
-                z += shift[m, 2]
-        ix = int(np.floor((x - origin[2]) / pixel))
-        iy = int(np.floor((y - origin[1]) / pixel))
-        iz = int(np.floor((z - origin[0]) / pixel))
+        iz, iy, ix = _voxel(positions, moment, shift, k, origin, pixel)
         if 0 <= ix < nx and 0 <= iy < ny and 0 <= iz < nz:
             image[iz, iy, ix] += np.float32(1.0)
         else:
             outside += 1
     return outside
+
+
+@numba.njit(cache=True, nogil=True)
+def squared_weight(
+    positions: Any, moment: Any, shift: Any, start: int, stop: int, origin: Any, pixel: float, taper: Any
+) -> float:
+    """Sum of the squared `taper` over the voxels of rows `start` to `stop`; arguments as for `histogram`."""
+    # In whole numbers, so that the sum does not depend on the order of rows.
+    total = np.int64(0)
+    nz, ny, nx = taper.shape
+    for k in range(start, stop):
+        iz, iy, ix = _voxel(positions, moment, shift, k, origin, pixel)
+        if 0 <= ix < nx and 0 <= iy < ny and 0 <= iz < nz:
+            weight = float(taper[iz, iy, ix])
+            total += np.int64(np.rint(weight * weight * 2.0**30))
+    return total / 2.0**30

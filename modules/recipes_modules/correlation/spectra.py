@@ -50,6 +50,15 @@ class Transfer:
         spectrum[0, 0, 0] = 0.0
         return spectrum
 
+    def response(self, reach: Sequence[int]) -> Image:
+        """Correlation of one voxel of value 1 with itself, for shifts up to `reach`."""
+        profiles = []
+        for axis, (gain, n) in enumerate(zip(self._gains, self.shape, strict=True)):
+            full = gain if axis < 2 or n == 1 else np.concatenate([gain, gain[1 : (n + 1) // 2][::-1]])
+            around = np.arange(-reach[axis], reach[axis] + 1)
+            profiles.append(np.fft.ifft(full.astype(np.float64) ** 2).real[around].astype(np.float32))
+        return profiles[0][:, None, None] * profiles[1][:, None] * profiles[2]
+
 
 def correlation(a: Spectrum, b: Spectrum, shape: Sequence[int], reach: Sequence[int]) -> Image:
     """Cross-correlation of two windows for shifts up to `reach` along each axis.
