@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from recipes_core.data import DataObject, Drift, Figure
 from recipes_core.module import Context, ModuleBase, WriterModule
 from recipes_core.ports import FilePath, FilePaths, Float, Input, Output, Range, Str
 from recipes_modules.drift_figures import drift_figure
+from recipes_modules.smoothing import smoothing_spline
 
 Floats = npt.NDArray[np.float64]
 
@@ -145,7 +145,7 @@ def interpolate(drift: Drift, degree: int, smoothing: float, ctx: Context) -> Dr
         )
     curve = np.empty((len(frames), 3))
     for axis in range(3):
-        curve[:, axis] = _axis(knots, values[:, axis], frames, possible, smoothing, ctx) if possible else values[0, axis]
+        curve[:, axis] = _axis(knots, values[:, axis], frames, possible, smoothing) if possible else values[0, axis]
     return Drift(frames, curve, measured=drift.measured, exact=True, metadata=drift.metadata, history=drift.history)
 
 
@@ -158,21 +158,14 @@ def _frames_between(first: float, last: float, knots: Floats) -> Floats:
     return frames if frames[-1] == high else np.append(frames, float(high))
 
 
-def _axis(knots: Floats, values: Floats, frames: Floats, degree: int, smoothing: float, ctx: Context) -> Floats:
-    from scipy.interpolate import UnivariateSpline
-
+def _axis(knots: Floats, values: Floats, frames: Floats, degree: int, smoothing: float) -> Floats:
     if not np.any(values):
         return np.zeros(len(frames))
-    # Frames are scaled to 0..1: FITPACK's iteration on the smoothing is sensitive to the size of its abscissae.
+    # Frames are scaled to 0..1, where derivatives are of the size of the values.
     span = knots[-1] - knots[0]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        spline = UnivariateSpline((knots - knots[0]) / span, values, k=degree, s=None if smoothing < 0 else smoothing)
-    for warning in caught:
-        ctx.warn("smoothing spline: " + " ".join(str(warning.message).split()))
+    spline = smoothing_spline((knots - knots[0]) / span, values, degree, float(len(knots)) if smoothing < 0 else smoothing)
     at = (frames - knots[0]) / span
-    inside = np.clip(at, 0.0, 1.0)
-    result = np.asarray(spline(inside), dtype=np.float64)
+    result = np.asarray(spline(np.clip(at, 0.0, 1.0)), dtype=np.float64)
     slope = spline.derivative()
     for outside, end in ((at < 0.0, 0.0), (at > 1.0, 1.0)):
         result[outside] += float(slope(end)) * (at[outside] - end)

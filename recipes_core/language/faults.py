@@ -9,6 +9,7 @@ from typing import Any
 from recipes_core.errors import PluginError, Problem, RecipeError, RecipeInvalid
 from recipes_core.language.document import Mark
 
+MAX_SHOWN = 100
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 60
 
@@ -48,6 +49,9 @@ class Faults:
         """
         problems = sorted(self.errors, key=lambda problem: (problem.line or 0, problem.col or 0))
         kind = PluginError if all(problem.code.startswith("P") for problem in problems) else RecipeInvalid
+        if len(problems) > MAX_SHOWN:
+            more = self._problem("R199", f"there are {len(problems) - MAX_SHOWN} more faults.", "", None, None)
+            problems = [*problems[:MAX_SHOWN], more]
         return kind(problems[0].message, code=problems[0].code, hint=problems[0].hint, problems=problems)
 
 

@@ -7,6 +7,8 @@ follows aliases without end. No tag is honoured, so nothing but plain data can c
 from __future__ import annotations
 
 import codecs
+import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,9 +95,10 @@ def parse_yaml(text: str, faults: Faults) -> Node | None:
         faults.add("R105", f"the recipe is longer than {MAX_BYTES:,} letters.", "A recipe holds no data: give them as inputs.")
         return None
     text = text.removeprefix("\ufeff")
-    builder = _Builder(faults)
+    places = _Places(text)
+    builder = _Builder(faults, places)
     try:
-        for event in _events(text, faults):
+        for event in _events(text, places, faults):
             builder.take(event)
     except _Stop:
         return None
@@ -122,43 +125,51 @@ class _Loader(yaml.SafeLoader):
 
     def scan_plain(self) -> Any:
         token = super().scan_plain()
-        while self.flow_level and self.peek() == "?" and self.index == token.end_mark.index:
-            marks = ""
+        parts, end = [token.value], token.end_mark
+        while self.flow_level and self.peek() == "?" and self.index == end.index:
             while self.peek() in "?#":
-                marks += self.peek()
+                parts.append(self.peek())
                 self.forward()
             rest = super().scan_plain()
-            token = ScalarToken(token.value + marks + rest.value, True, token.start_mark, rest.end_mark)
-        return token
+            parts.append(rest.value)
+            end = rest.end_mark
+        return ScalarToken("".join(parts), True, token.start_mark, end)
 
 
-def _events(text: str, faults: Faults) -> Iterator[Event]:
+class _Places:
+    """From the index of a letter to its line and column, counted as editors do.
+
+    PyYAML's own lines also end at the breaks of Unicode, as in YAML 1.1.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._starts = [0, *(end.end() for end in re.finditer(r"\r\n|\r|\n", text))]
+
+    def at(self, index: int) -> Mark:
+        line = bisect_right(self._starts, index)
+        return Mark(line, index - self._starts[line - 1] + 1)
+
+
+def _events(text: str, places: _Places, faults: Faults) -> Iterator[Event]:
     loader: Any = None
     try:
         loader = _Loader(text)
         while loader.check_event():
             yield loader.get_event()
     except yaml.reader.ReaderError as error:
-        # PyYAML checks the whole text first and says only how far from its beginning the letter stands.
-        before = text[: error.position]
-        mark = Mark(before.count("\n") + 1, error.position - before.rfind("\n"))
-        faults.add("R102", f"the control character U+{ord(text[error.position]):04X} is not allowed.", "Remove it.", mark=mark)
+        message = f"the control character U+{ord(text[error.position]):04X} is not allowed."
+        faults.add("R102", message, "Remove it.", mark=places.at(error.position))
         raise _Stop from error
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
         hint = "Indent with spaces, not tabs." if "\\t" in what else ""
-        faults.add("R101", f"this is not valid YAML: {what}.", hint, mark=_mark(at) if at else None)
+        faults.add("R101", f"this is not valid YAML: {what}.", hint, mark=places.at(at.index) if at else None)
         raise _Stop from error
     except (ValueError, OverflowError) as error:
         # Escapes beyond Unicode, version numbers of thousands of digits: PyYAML does not catch them.
-        mark = Mark(loader.line + 1, loader.column + 1) if loader else Mark(1, 1)
-        faults.add("R101", f"this is not valid YAML: {error}.", mark=mark)
+        faults.add("R101", f"this is not valid YAML: {error}.", mark=places.at(loader.index if loader else 0))
         raise _Stop from error
-
-
-def _mark(mark: Any) -> Mark:
-    return Mark(mark.line + 1, mark.column + 1)
 
 
 @dataclass
@@ -175,6 +186,7 @@ class _Builder:
     """Builds the tree from events, without recursion."""
 
     faults: Faults
+    places: _Places
     root: Node | None = None
     documents: int = 0
     anchors: dict[str, Node] = field(default_factory=dict)
@@ -200,11 +212,14 @@ class _Builder:
         elif isinstance(event, DocumentEndEvent):
             self.anchors.clear()
 
+    def _at(self, event: Event) -> Mark:
+        return self.places.at(event.start_mark.index)
+
     def _open(self, event: SequenceStartEvent | MappingStartEvent) -> None:
         self._refuse_tag(event)
         if len(self.stack) >= MAX_DEPTH:
             self._stop("R105", f"lists and mappings are nested more than {MAX_DEPTH} deep.", "", event)
-        mark = _mark(event.start_mark)
+        mark = self._at(event)
         node = Sequence(mark) if isinstance(event, SequenceStartEvent) else Mapping(mark)
         self.stack.append(_Open(node, event.anchor))
 
@@ -224,7 +239,7 @@ class _Builder:
         self._place(self.anchors[name], event)
 
     def _scalar(self, event: ScalarEvent) -> Scalar:
-        mark = _mark(event.start_mark)
+        mark = self._at(event)
         text = _joined_surrogates(event.value)
         if text is None:
             self.faults.add("R101", "this is not valid YAML: an escape stands for half a letter.", mark=mark)
@@ -242,7 +257,7 @@ class _Builder:
             self.root = node
             return
         parent = self.stack[-1]
-        place = _mark(event.start_mark) if event is not None else node.mark
+        place = self._at(event) if event is not None else node.mark
         if isinstance(parent.node, Mapping):
             if parent.key is None:
                 parent.key = self._key(node, place)
@@ -255,7 +270,7 @@ class _Builder:
         parent.node.size += node.size
         # Sizes of nodes that are still open do not count the current one yet: add them up.
         if sum(item.node.size for item in self.stack) > MAX_NODES:
-            self._stop("R105", f"with its aliases the recipe has more than {MAX_NODES:,} values.",
+            self._stop("R105", f"the recipe has more than {MAX_NODES:,} values, counting aliases each time.",
                        "A recipe holds no data: give them as inputs.", event)  # fmt: skip
 
     def _key(self, node: Node, place: Mark) -> Scalar:
@@ -289,12 +304,10 @@ class _Builder:
         tag = getattr(event, "tag", None)
         if tag is not None:
             written = tag.replace("tag:yaml.org,2002:", "!!")
-            self.faults.add(
-                "R103", f"YAML tags such as {shown(written)} are not allowed.", "Remove it.", mark=_mark(event.start_mark)
-            )
+            self.faults.add("R103", f"YAML tags such as {shown(written)} are not allowed.", "Remove it.", mark=self._at(event))
 
     def _stop(self, code: str, message: str, hint: str, event: Event | None) -> None:
-        mark = _mark(event.start_mark) if event is not None else self.stack[-1].node.mark
+        mark = self._at(event) if event is not None else self.stack[-1].node.mark
         self.faults.add(code, message, hint, mark=mark)
         raise _Stop
 

@@ -105,7 +105,12 @@ def test_references_stay_where_their_value_is_unchanged(modules, tmp_path):
     assert content["inputs"]["Localizations"] == {"path": "${name}.hdf", "metadata": {"who": "${name}"}}
     assert content["outputs"] == {"shifted": "{output_dir}/${name}.hdf"}
     correlate, shift = (next(iter(item.values())) for item in content["modules"])
-    assert (correlate["step"], correlate["label"], correlate["weights"], shift["amount"]) == ("${w}", "a ${name}", [1, "${w}"], "${w}")
+    assert (correlate["step"], correlate["label"], correlate["weights"], shift["amount"]) == (
+        "${w}",
+        "a ${name}",
+        [1, "${w}"],
+        "${w}",
+    )
     document.steps[0].module.step = 8
     content = yaml.safe_load(dump(again(document)))
     assert content["modules"][0]["Correlate"]["step"] == 8

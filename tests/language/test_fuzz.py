@@ -38,9 +38,17 @@ TREES = st.recursive(
 )
 RECIPES = st.fixed_dictionaries(
     {"modules": st.lists(st.dictionaries(WORDS, st.dictionaries(WORDS, TREES, max_size=4), min_size=1, max_size=1), max_size=4)},
-    optional={"params": st.dictionaries(WORDS, TREES, max_size=3), "inputs": TREES, "outputs": TREES, "seed": TREES, "name": TREES},
+    optional={
+        "params": st.dictionaries(WORDS, TREES, max_size=3),
+        "inputs": TREES,
+        "outputs": TREES,
+        "seed": TREES,
+        "name": TREES,
+    },
 )
-fuzz = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+fuzz = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 def survives(text: str, overrides=()) -> None:
@@ -96,7 +104,9 @@ def test_any_override(modules, name, value):
     survives(SEED, [override])
 
 
-@pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? ", "a:\n ", "!!map {", "&a [", "- - ", "{[", "'", '"', "|\n", "&a\n", "*a "])
+@pytest.mark.parametrize(
+    "opening", ["[", "{a: ", "- ", "? ", "a:\n ", "!!map {", "&a [", "- - ", "{[", "'", '"', "|\n", "&a\n", "*a "]
+)
 def test_repeated_openings(modules, opening):
     survives(opening * 20_000)
 

@@ -37,7 +37,10 @@ def test_an_old_name_of_a_parameter_or_port_is_accepted_with_a_warning(modules):
     (step,) = document.steps
     assert (step.module.binsize, step.module.input_localizations) == (20.0, "locs")
     assert step.written == {"binsize", "input_localizations"}
-    assert [(w.code, w.line, w.col, w.step) for w in document.warnings] == [("R208", 2, 5, "Correlate"), ("R208", 3, 5, "Correlate")]
+    assert [(w.code, w.line, w.col, w.step) for w in document.warnings] == [
+        ("R208", 2, 5, "Correlate"),
+        ("R208", 3, 5, "Correlate"),
+    ]
     assert "'pixel_size' is an old name of 'binsize'" in document.warnings[0].message
 
 
@@ -143,7 +146,11 @@ def test_a_value_that_is_written_under_both_names(fault):
         ("weights", "[1, a]", "weights must be a list of items, each a number, not [1, 'a']."),
         ("weights", "1", "weights must be a list of items, each a number, not 1."),
         ("output_drift", "5", "output_drift must be a key: a word without line breaks, not 5."),
-        ("input_truth", "null", "input_truth must be a key: a word without line breaks, not null. Write '' to leave it unconnected."),
+        (
+            "input_truth",
+            "null",
+            "input_truth must be a key: a word without line breaks, not null. Write '' to leave it unconnected.",
+        ),
         ("output_drift", '" a"', "output_drift must be a key: a word without line breaks, not ' a'."),
     ],
 )
@@ -158,7 +165,13 @@ def test_a_long_value_is_shortened_in_messages(fault):
 
 @pytest.mark.parametrize(
     ("name", "written", "value"),
-    [("step", "11.0", 11), ("binsize", "20", 20.0), ("method", "mcc", "MCC"), ("weights", "[1, 2.5]", (1.0, 2.5)), ("label", "no", "no")],
+    [
+        ("step", "11.0", 11),
+        ("binsize", "20", 20.0),
+        ("method", "mcc", "MCC"),
+        ("weights", "[1, 2.5]", (1.0, 2.5)),
+        ("label", "no", "no"),
+    ],
 )
 def test_coercion_where_nothing_is_lost(modules, name, written, value):
     read = getattr(one(f"- Correlate: {{{name}: {written}}}").module, name)
@@ -179,7 +192,9 @@ def test_a_fault_that_no_single_value_shows(fault):
 
 
 def test_ids(modules):
-    text = "- Correlate: {}\n- Correlate: {}\n- Correlate: {id: Correlate_2}\n- Correlate: {id: mine}\n- Shift: {}\n- Correlate: {}"
+    text = (
+        "- Correlate: {}\n- Correlate: {}\n- Correlate: {id: Correlate_2}\n- Correlate: {id: mine}\n- Shift: {}\n- Correlate: {}"
+    )
     ids = [step.id for step in loads(text).steps]
     assert ids == ["Correlate", "Correlate_3", "Correlate_2", "mine", "Shift", "Correlate_4"]
 

@@ -82,7 +82,7 @@ def test_an_alias_bomb_is_refused_where_it_grows_too_large(fault):
         lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]")
     code, line, _, message = fault("\n".join(lines))
     assert (code, line) == ("R105", 5)
-    assert "100,000 values" in message
+    assert "more than 100,000 values" in message
 
 
 def test_a_bomb_of_long_texts_is_refused(fault):
@@ -93,6 +93,15 @@ def test_a_bomb_of_long_texts_is_refused(fault):
 def test_faults_of_yaml_that_do_not_stop_the_reading_are_reported_together(faults):
     found = faults("- Shift: {amount: !x 1, amount: 2}\n- Correlate: {binsise: 3}")
     assert [problem.code for problem in found] == ["R103", "R104", "R203"]
+
+
+def test_lines_are_those_of_editors(fault):
+    assert fault("- Shift: {}\r- Shift: {}\r\n# \u2028 \x85\n- Shift:\n    x: 1")[:3] == ("R203", 5, 5)
+
+
+def test_very_many_faults_are_counted(faults):
+    found = faults("- Shift: {x: 1}\n" * 150)
+    assert (len(found), found[-1].message) == (101, "there are 50 more faults.")
 
 
 def test_every_node_knows_its_place():
