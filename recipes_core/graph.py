@@ -84,7 +84,7 @@ class Graph:
     @cached_property
     def digraph(self) -> Any:
         """networkx graph of the steps; an edge carries the keys that it stands for."""
-        graph = nx.DiGraph()
+        graph: Any = nx.DiGraph()
         graph.add_nodes_from(self.steps)
         for key, takers in self.consumers.items():
             maker = self.producers.get(key)
@@ -144,9 +144,7 @@ class Graph:
     def sinks(self) -> tuple[str, ...]:
         """Keys that are made, that nothing takes, and that are not made on demand only."""
         return tuple(
-            key
-            for key, place in self.producers.items()
-            if key not in self.consumers and not self.output_port(place).on_demand
+            key for key, place in self.producers.items() if key not in self.consumers and not self.output_port(place).on_demand
         )
 
     def steps_for(self, targets: Iterable[str]) -> set[str]:
@@ -283,9 +281,7 @@ def _conflicting_kinds(graph: Graph) -> Iterator[Problem]:
         for place in free.consumers:
             wanted = graph.input_port(place).data_type
             if not issubclass(free.kind, wanted):
-                message = (
-                    f"input '{free.key}' of the recipe is {free.kind.__name__}, but {place.port} takes {wanted.__name__}."
-                )
+                message = f"input '{free.key}' of the recipe is {free.kind.__name__}, but {place.port} takes {wanted.__name__}."
                 yield graph.problem("R350", message, "Use another key.", step=place.step, port=place.port)
 
 

@@ -15,7 +15,7 @@ from recipes_core.data import DataObject, HistoryEntry
 from recipes_core.editing import Snapshot
 from recipes_core.errors import DataError, Problem, RecipeInvalid, UsageError, did_you_mean
 from recipes_core.graph import FreeInput, Graph, build_graph, check_flow
-from recipes_core.language import InputSpec, Override, StepSpec
+from recipes_core.language import InputSpec, Override
 from recipes_core.module import ModuleBase
 from recipes_core.namespace import Namespace
 from recipes_core.plan import Plan, StepState, make_plan
@@ -174,13 +174,13 @@ class Recipe(HasStrictTraits):
             Where it makes a key that is made already, or closes a circle; the recipe is then as before.
         """
         spec = language.make_step(module, [item.id for item in self._specs], id=id)
-        before = list(self._specs)
-        self._specs = [*before, spec]
-        problems = language.settle_output_keys(self._specs)
+        before = Snapshot(self._specs)
+        self._specs = [*self._specs, spec]
+        problems = language.settle_output_keys(self._specs, reserved=self._declared_inputs)
         self._restructure()
-        problems += [problem for problem in self.graph.problems if problem.severity == "error"]
+        problems = problems or [problem for problem in self.graph.problems if problem.severity == "error"]
         if problems:
-            self._specs = before
+            self._specs = before.restore(self._module_changed)
             self._restructure()
             raise RecipeInvalid(problems[0].message, problems=problems)
         module.watch(self._module_changed)
@@ -410,9 +410,7 @@ class Recipe(HasStrictTraits):
 
     # -- saving ----------------------------------------------------------------------------------------------------------
 
-    def save(
-        self, output_dir: str | Path, *, file_stub: str | None = None, targets: Iterable[str] = ()
-    ) -> dict[str, Path]:
+    def save(self, output_dir: str | Path, *, file_stub: str | None = None, targets: Iterable[str] = ()) -> dict[str, Path]:
         """Bring results up to date and write them as files.
 
         Parameters
@@ -445,4 +443,3 @@ class Recipe(HasStrictTraits):
 
     def __repr__(self) -> str:
         return f"<Recipe '{self.name}': {', '.join(self.steps) or 'empty'}>"
-

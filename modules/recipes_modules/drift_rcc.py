@@ -78,12 +78,13 @@ class Locs_RCC(ModuleBase):
         return super().output_columns(port, known)
 
     def run(self, ctx: Context, input_for_correction: Localizations, input_for_mapping: Localizations | None) -> dict[str, Any]:
-        from recipes_modules.correlation.localizations import Settings, estimate, make_cloud
+        from recipes_modules.correlation.cloud import make_cloud
+        from recipes_modules.correlation.localizations import Settings, estimate
 
         settings = Settings(
             self.step, self.window, self.binsize, self.flatten_z, self.tukey_size, self.method, self.shift_max, self.corr_window
         )
-        cloud = make_cloud(input_for_correction, settings)
+        cloud = make_cloud(input_for_correction, self.step, self.window, deep=not self.flatten_z)
         if cloud.n_left_out:
             ctx.say(f"{cloud.n_left_out:,} of {len(input_for_correction):,} localizations have NaN and took no part")
         if cloud.windows.n_empty:

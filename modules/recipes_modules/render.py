@@ -131,7 +131,7 @@ class Locs_Render(ModuleBase):
     output_figure = Output(Figure, "rendering", desc="the image (the sum of a series) with a scale bar")
 
     method = Choice(("histogram", "gaussian"), "gaussian", desc="count localizations, or draw each with its precision")
-    pixel_size = Range(0.1, 100_000.0, 10.0, unit="nm")
+    pixel_size = Range(0.1, 100_000.0, 10.0, unit="nm", desc="edge of a pixel")
     sigma = Float(0.0, low=0.0, unit="nm", desc="width of all Gaussians; 0 takes the standard errors error_x and error_y")
     frames_per_image = Int(0, low=0, unit="frame", desc="0 for one image of everything")
     bounds = ListOf(

@@ -25,8 +25,8 @@ class Render_Compare(ModuleBase):
     pixel_size = Range(0.1, 100_000.0, 20.0, unit="nm", desc="of the overview; the detail is four times finer")
     sigma = Float(0.0, low=0.0, unit="nm", desc="width of all Gaussians; 0 takes the standard errors error_x and error_y")
     detail = Float(2000.0, low=1.0, unit="nm", desc="edge of the detail")
-    label_before = Str("before")
-    label_after = Str("after")
+    label_before = Str("before", desc="title on the left")
+    label_after = Str("after", desc="title on the right")
 
     def required_columns(self, port: str) -> tuple[str, ...]:
         return ("x", "y", *(("error_x", "error_y") if self.method == "gaussian" and not self.sigma else ()))
@@ -65,8 +65,8 @@ class Image_Compare(ModuleBase):
     input_after = Input(ImageStack, "drift_corrected_image", desc="shown on the right")
     output_figure = Output(Figure, "before_after", desc="the two means")
 
-    label_before = Str("before")
-    label_after = Str("after")
+    label_before = Str("before", desc="title on the left")
+    label_after = Str("after", desc="title on the right")
 
     def run(self, ctx: Context, input_before: ImageStack, input_after: ImageStack) -> Figure:
         means = [_mean_over_time(stack) for stack in (input_before, input_after)]

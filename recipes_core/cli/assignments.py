@@ -30,7 +30,7 @@ class Assignments:
         for text in self.inputs:
             name, path = _split(text, "-i", "NAME=PATH")
             if name in found:
-                raise UsageError(f"-i names input '{name}' twice", code="U131")
+                raise UsageError(f"-i names input '{name}' twice", code="U135")
             found[name] = path
         return found
 
@@ -45,7 +45,7 @@ class Assignments:
             name = next((name for name in known if full.startswith(f"{name}.") and len(full) > len(name) + 1), None)
             if name is None:
                 hint = did_you_mean(full.partition(".")[0], known, what="its inputs") or "It has no free input."
-                raise UsageError(f"-m {text}: '{full.partition('.')[0]}' is no input of the recipe.", code="U132", hint=hint)
+                raise UsageError(f"-m {text}: '{full.partition('.')[0]}' is no input of the recipe.", code="U134", hint=hint)
             found.setdefault(name, {})[full[len(name) + 1 :]] = parse_value(value, f"-m {text}")
         return found
 

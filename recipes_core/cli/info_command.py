@@ -55,7 +55,10 @@ def _show(content: dict[str, Any], verbose: bool) -> None:
 def _print_rows(rows: list[tuple[str, ...]]) -> None:
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     for row in rows:
-        cells = [f"{cell:>{width}}" if index in (2, 3) else f"{cell:<{width}}" for index, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            f"{cell:>{width}}" if index in (2, 3) else f"{cell:<{width}}"
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         click.echo("  " + "  ".join(cells).rstrip())
 
 

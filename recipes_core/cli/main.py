@@ -32,9 +32,7 @@ class Verbs(click.Group):
         self._load_plugin_commands()
         return self.commands.get(cmd_name)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -61,7 +59,7 @@ class Verbs(click.Group):
 def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from recipes_core.run.saving import versions
+    from recipes_core.versions import versions
 
     found = versions()
     own = found.pop("smlm-recipes")
@@ -77,8 +75,12 @@ def _no_plugins(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the versions and exit.")
-@click.option("--no-plugins", is_flag=True, is_eager=True, expose_value=False, callback=_no_plugins, help="Use only the built-in modules.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the versions and exit."
+)
+@click.option(
+    "--no-plugins", is_flag=True, is_eager=True, expose_value=False, callback=_no_plugins, help="Use only the built-in modules."
+)
 def recipe() -> None:
     """Single-molecule localization microscopy from one YAML file.
 

@@ -16,9 +16,19 @@ recipe_argument = click.argument("recipe_file", metavar="RECIPE")
 def common_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add -i, -m and -p; the function receives them together as `assignments`."""
 
-    @click.option("-i", "--input", "inputs", metavar="NAME=PATH", multiple=True, help="File for an input. May be given several times.")
-    @click.option("-m", "--metadata", metavar="INPUT.KEY=VALUE", multiple=True, help="Metadata of an input, e.g. movie.voxelsize.x=0.1 (um).")
-    @click.option("-p", "--parameter", "parameters", metavar="[STEP.]PARAM=VALUE", multiple=True, help="Another value for a parameter.")
+    @click.option(
+        "-i", "--input", "inputs", metavar="NAME=PATH", multiple=True, help="File for an input. May be given several times."
+    )
+    @click.option(
+        "-m",
+        "--metadata",
+        metavar="INPUT.KEY=VALUE",
+        multiple=True,
+        help="Metadata of an input, e.g. movie.voxelsize.x=0.1 (um).",
+    )
+    @click.option(
+        "-p", "--parameter", "parameters", metavar="[STEP.]PARAM=VALUE", multiple=True, help="Another value for a parameter."
+    )
     @functools.wraps(function)
     def with_assignments(
         *args: Any, inputs: tuple[str, ...], metadata: tuple[str, ...], parameters: tuple[str, ...], **options: Any

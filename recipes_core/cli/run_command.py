@@ -17,7 +17,9 @@ from recipes_core.cli.options import common_options, recipe_argument
 @click.argument("input_file", metavar="[INPUT]", required=False)
 @common_options
 @click.option("-o", "--output", "output_dir", metavar="DIR", help="Folder for the results. Default: RECIPE_results.")
-@click.option("--target", "targets", metavar="KEY", multiple=True, help="Make and save only this key (or the results of this step).")
+@click.option(
+    "--target", "targets", metavar="KEY", multiple=True, help="Make and save only this key (or the results of this step)."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would run and why; run and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more; show where a module failed.")
@@ -33,7 +35,7 @@ def command(
     verbose: bool,
     quiet: bool,
 ) -> None:
-    """Run RECIPE and save its results.
+    r"""Run RECIPE and save its results.
 
     INPUT is a file for the recipe's one free input of a fitting type; name others with -i.
 
@@ -58,6 +60,8 @@ def command(
                 faults.echo_problems(session.warnings)
                 click.echo(plan.explain())
             return
-        session.run_and_save(layout, selection, state, show="none" if as_json else "quiet" if quiet else "verbose" if verbose else "normal")
+        session.run_and_save(
+            layout, selection, state, show="none" if as_json else "quiet" if quiet else "verbose" if verbose else "normal"
+        )
         if as_json:
             faults.print_json(faults.document(0, **state, problems=session.warnings))

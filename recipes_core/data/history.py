@@ -82,9 +82,7 @@ class DataObject:
         self.metadata = dict(metadata or {})
         self.history = tuple(history)
 
-    def with_provenance(
-        self, metadata: Mapping[str, Any] | None = None, history: Iterable[HistoryEntry] | None = None
-    ) -> Self:
+    def with_provenance(self, metadata: Mapping[str, Any] | None = None, history: Iterable[HistoryEntry] | None = None) -> Self:
         """A copy with other metadata or history that shares the data."""
         other = copy.copy(self)
         other.metadata = dict(self.metadata if metadata is None else metadata)

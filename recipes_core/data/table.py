@@ -97,13 +97,11 @@ class Table(DataObject):
         if can_provide(name, self._columns):
             # Programs that fit two widths have no single one; the mean serves filters on the width.
             return np.asarray((self["sigma_x"] + self["sigma_y"]) / 2)
-        raise ColumnError(
-            f"the table has no column '{name}'.", hint=did_you_mean(name, self._columns, what="its columns")
-        )
+        raise ColumnError(f"the table has no column '{name}'.", hint=did_you_mean(name, self._columns, what="its columns"))
 
     def get(self, name: str, default: Any = None) -> Any:
         """The column, or `default` where there is none."""
-        return self[name] if name in self else default
+        return self[name] if name in self else default  # noqa: SIM401 - this is what get is made of
 
     def require(self, *names: str) -> None:
         """Raise `ColumnError` unless every column is there."""

@@ -52,7 +52,13 @@ def _describe(dataset: Dataset) -> dict[str, Any]:
 
 def _column(table: Table, name: str) -> dict[str, Any]:
     values = table[name]
-    found: dict[str, Any] = {"name": name, "unit": table.units.get(name, ""), "dtype": str(values.dtype), "min": None, "max": None}
+    found: dict[str, Any] = {
+        "name": name,
+        "unit": table.units.get(name, ""),
+        "dtype": str(values.dtype),
+        "min": None,
+        "max": None,
+    }
     if values.dtype.kind not in "fiub":
         return found
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values

@@ -51,7 +51,9 @@ def _drawn(figure: Figure, target: Any, form: str, metadata: dict[str, Any]) -> 
     columns = min(spec.n_columns, max(1, len(spec.panels)))
     rows = -(-len(spec.panels) // columns) or 1
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
-        canvas = Canvas(figsize=(spec.panel_size[0] * columns, spec.panel_size[1] * rows + (0.3 if spec.title else 0)), layout="constrained")
+        canvas = Canvas(
+            figsize=(spec.panel_size[0] * columns, spec.panel_size[1] * rows + (0.3 if spec.title else 0)), layout="constrained"
+        )
         FigureCanvasAgg(canvas)
         axes = canvas.subplots(rows, columns, squeeze=False, sharex="col" if spec.share_x else False).ravel()
         for axis, panel in zip(axes, spec.panels, strict=False):
@@ -117,7 +119,7 @@ def _draw_points(
         from matplotlib.collections import LineCollection
 
         points = np.column_stack([x, y])[:, np.newaxis]
-        lines = LineCollection(np.concatenate([points[:-1], points[1:]], axis=1), cmap="viridis", linewidths=1.4)
+        lines = LineCollection(list(np.concatenate([points[:-1], points[1:]], axis=1)), cmap="viridis", linewidths=1.4)
         lines.set_array(c[:-1])
         drawn = axis.add_collection(lines)
         axis.autoscale_view()
@@ -130,7 +132,13 @@ def _draw_picture(axis: Any, picture: Picture) -> None:
     pixels = np.asarray(picture.pixels)
     low, high = picture.limits or contrast(pixels)
     axis.imshow(
-        pixels, cmap=picture.colour_map, vmin=low, vmax=high, origin="upper", interpolation="antialiased", interpolation_stage="data"
+        pixels,
+        cmap=picture.colour_map,
+        vmin=low,
+        vmax=high,
+        origin="upper",
+        interpolation="antialiased",
+        interpolation_stage="data",
     )
     axis.set_xticks([])
     axis.set_yticks([])

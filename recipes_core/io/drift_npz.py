@@ -48,7 +48,9 @@ class DriftNpz:
         arrays = _read_arrays(path)
         missing = [name for name in ("tIndex", "drift") if name not in arrays]
         if missing:
-            raise FormatError(f"{path} has no array '{missing[0]}'; a drift file holds tIndex and drift, this one: {', '.join(arrays)}")
+            raise FormatError(
+                f"{path} has no array '{missing[0]}'; a drift file holds tIndex and drift, this one: {', '.join(arrays)}"
+            )
         drift = _drift(path, arrays)
 
         def load() -> DataObject:

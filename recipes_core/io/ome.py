@@ -15,7 +15,16 @@ from recipes_core.io.records import from_json, history_to_json, to_json
 
 NAMESPACE = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 ANNOTATION = "smlm-recipes/stack/1"
-_TYPES = {"u1": "uint8", "u2": "uint16", "u4": "uint32", "i1": "int8", "i2": "int16", "i4": "int32", "f4": "float", "f8": "double"}
+_TYPES = {
+    "u1": "uint8",
+    "u2": "uint16",
+    "u4": "uint32",
+    "i1": "int8",
+    "i2": "int16",
+    "i4": "int32",
+    "f4": "float",
+    "f8": "double",
+}
 _UNITS = {"nm": 1e-3, "µm": 1.0, "um": 1.0, "μm": 1.0, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6, "Å": 1e-4}
 
 
@@ -48,7 +57,9 @@ def ome_xml(stack: ImageStack, dtype: np.dtype[Any], record: Mapping[str, Any]) 
     root = ElementTree.Element("OME", {"xmlns": NAMESPACE, "UUID": f"urn:uuid:{identifier}", "Creator": "smlm-recipes"})
     image = ElementTree.SubElement(root, "Image", {"ID": "Image:0"})
     pixels = ElementTree.SubElement(
-        image, "Pixels", {"ID": "Pixels:0", "DimensionOrder": "XYZCT", "Type": ome_type(dtype), **{k: str(v) for k, v in sizes.items()}}
+        image,
+        "Pixels",
+        {"ID": "Pixels:0", "DimensionOrder": "XYZCT", "Type": ome_type(dtype), **{k: str(v) for k, v in sizes.items()}},
     )
     ElementTree.SubElement(pixels, "Channel", {"ID": "Channel:0:0", "SamplesPerPixel": "1"})
     ElementTree.SubElement(pixels, "TiffData", {"IFD": "0", "PlaneCount": str(nt * nz)})
@@ -57,7 +68,7 @@ def ome_xml(stack: ImageStack, dtype: np.dtype[Any], record: Mapping[str, Any]) 
                                     {"ID": "Annotation:0", "Namespace": ANNOTATION})  # fmt: skip
     # TIFF text is ASCII: what is not becomes a character reference, which XML readers turn back.
     ElementTree.SubElement(holder, "Value").text = "".join(letter for letter in text if letter >= " ")
-    body = ElementTree.tostring(root, encoding="us-ascii").decode()
+    body: str = ElementTree.tostring(root, encoding="us-ascii").decode()
     return '<?xml version="1.0" encoding="UTF-8"?>' + body.removeprefix("<?xml version='1.0' encoding='us-ascii'?>").lstrip()
 
 

@@ -72,7 +72,11 @@ def load(path: str | Path, kind: type | None = None, **options: Any) -> Any:
     wanted = kind.__name__ if kind else "object"
     if fitting:
         names = ", ".join(dataset.name for dataset in fitting)
-        raise DataError(f"{content.path} holds several: {names}.", code="D132", hint=f"Select one: {content.path.name}?table={fitting[0].name}")
+        raise DataError(
+            f"{content.path} holds several: {names}.",
+            code="D132",
+            hint=f"Select one: {content.path.name}?table={fitting[0].name}",
+        )
     raise DataError(f"{content.path} ({content.format}) holds no {wanted} but {holds}.", code="D130")
 
 
@@ -137,7 +141,9 @@ def _selected(content: FileContent, table: str | None) -> FileContent:
     dataset = content.dataset(table)
     if dataset is None:
         names = [dataset.name for dataset in content.datasets]
-        raise UsageError(f"{content.path} has no table '{table}'.", code="U153", hint=did_you_mean(table, names, what="its tables"))
+        raise UsageError(
+            f"{content.path} has no table '{table}'.", code="U153", hint=did_you_mean(table, names, what="its tables")
+        )
     return FileContent(content.path, content.format, (dataset,), content.metadata, content.notes)
 
 

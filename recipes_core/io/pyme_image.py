@@ -39,7 +39,7 @@ class PymeFrames:
         with opened(path) as file:
             item = file[name]
             n, nx, ny = item.shape
-            self._dtype = np.dtype(item.dtype)
+            self._dtype: np.dtype[Any] = np.dtype(item.dtype)
         self._shape = (n // n_planes, n_planes, ny, nx)
         self._item: h5py.Dataset | None = None
 
@@ -57,7 +57,9 @@ class PymeFrames:
         try:
             frames = self._item[start * self.n_planes : stop * self.n_planes]
         except OSError as error:
-            raise FormatError(f"{self.path}: frames {start} to {stop - 1} cannot be read; the file is damaged: {error}") from error
+            raise FormatError(
+                f"{self.path}: frames {start} to {stop - 1} cannot be read; the file is damaged: {error}"
+            ) from error
         _, _, ny, nx = self._shape
         block = np.ascontiguousarray(frames.transpose(0, 2, 1)).reshape(stop - start, self.n_planes, ny, nx)
         block.flags.writeable = False
@@ -86,16 +88,17 @@ class PymeImage:
         """The image series."""
         with opened(path) as file:
             if DATA not in file:
-                raise FormatError(f"{path} holds PZF-compressed frames, which are not read.", hint="Save it from PYME as .tif or as uncompressed .h5.")
+                raise FormatError(
+                    f"{path} holds PZF-compressed frames, which are not read.",
+                    hint="Save it from PYME as .tif or as uncompressed .h5.",
+                )
             item = file[DATA]
             if not isinstance(item, h5py.Dataset) or item.ndim != 3 or item.dtype.kind not in "fiub":
                 raise FormatError(f"{path}: /{DATA} is no series of images (frames, X, Y).")
             n_planes = _planes(path, item)
             metadata, history = read_metadata(file, path)
             shape, dtype = item.shape, str(item.dtype)
-        time = FrameAxis(
-            float(metadata.pop(_START, 0.0)), float(metadata.pop(_STEP, 1.0)), metadata.pop(_SPAN, None)
-        )
+        time = FrameAxis(float(metadata.pop(_START, 0.0)), float(metadata.pop(_STEP, 1.0)), metadata.pop(_SPAN, None))
 
         def load() -> DataObject:
             return loaded(ImageStack(PymeFrames(path, DATA, n_planes), time=time, history=history), path, FORMAT, "", metadata)

@@ -76,7 +76,9 @@ def _datasets(file: h5py.File, path: Path, metadata: dict[str, Any], history: tu
         mapping = {target: source for target, source in _FIT_ALIASES.items() if source in columns}
         if {"x", "y", "frame"} <= set(mapping):
             taken = {source: target for target, source in mapping.items()}
-            yield _table("Localizations", item, path, columns, {c: taken.get(c, c) for c in columns}, metadata, history, by_frame=True)
+            yield _table(
+                "Localizations", item, path, columns, {c: taken.get(c, c) for c in columns}, metadata, history, by_frame=True
+            )
 
 
 def _names(columns: Mapping[str, Column]) -> dict[str, str]:
@@ -182,4 +184,3 @@ def _pyme_name(column: str, present: tuple[str, ...]) -> str:
 
 def _stored(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("<")
-

@@ -123,7 +123,11 @@ def loads(content: bytes) -> Any:
 
 def looks_like_pickle(content: bytes) -> bool:
     """Whether bytes are worth trying: pickles end in a full stop, protocol 0 is text, later ones begin with 0x80."""
-    return len(content) > 1 and content.rstrip(b"\0").endswith(b".") and (content[:1] in b"(cIFLSVNd]}l\x80K" or content[:2] == b"I0")
+    return (
+        len(content) > 1
+        and content.rstrip(b"\0").endswith(b".")
+        and (content[:1] in b"(cIFLSVNd]}l\x80K" or content[:2] == b"I0")
+    )
 
 
 def _finished(value: Any, depth: int = 0) -> Any:

@@ -106,7 +106,9 @@ def _check_header(path: Path, names: list[str]) -> None:
     if len(names) > MOST_COLUMNS:
         raise FormatError(f"{path} has {len(names)} columns; at most {MOST_COLUMNS} are read.")
     if not any(_HEADER_WORD.search(name) for name in names):
-        raise FormatError(f"{path}: the first line names no columns.", hint="Write their names, separated by commas, into the first line.")
+        raise FormatError(
+            f"{path}: the first line names no columns.", hint="Write their names, separated by commas, into the first line."
+        )
     doubled = next((name for index, name in enumerate(names) if name in names[:index]), None)
     if doubled is not None:
         raise FormatError(f"{path}: two columns are called '{doubled}'.")
@@ -120,7 +122,9 @@ def _read(path: Path, delimiter: str, n_columns: int) -> npt.NDArray[np.float64]
     if not body:
         return np.empty((0, n_columns))
     try:
-        values: npt.NDArray[np.float64] = np.loadtxt(io.StringIO("\n".join(body)), delimiter=delimiter or None, ndmin=2, quotechar='"')
+        values: npt.NDArray[np.float64] = np.loadtxt(
+            io.StringIO("\n".join(body)), delimiter=delimiter or None, ndmin=2, quotechar='"'
+        )
         if values.shape[1] != n_columns:
             raise ValueError("another number of values than the first line names columns")
     except ValueError as error:

@@ -24,7 +24,17 @@ FORMAT = "TIFF"
 SUFFIXES = (".tif", ".tiff", ".btf", ".tf8")
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _LARGEST_PIXEL_UM = 20.0
-_UNIT_UM = {"micron": 1.0, "um": 1.0, "µm": 1.0, "\\u00b5m": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "inch": 25_400.0, "pixel": None}
+_UNIT_UM = {
+    "micron": 1.0,
+    "um": 1.0,
+    "µm": 1.0,
+    "\\u00b5m": 1.0,
+    "nm": 1e-3,
+    "mm": 1e3,
+    "cm": 1e4,
+    "inch": 25_400.0,
+    "pixel": None,
+}
 
 # Damage is reported by errors of ours; the library's own log lines would come besides.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -169,7 +179,9 @@ def _files(path: Path) -> list[Path]:
         found = [item for item in path.iterdir() if item.suffix.lower() in SUFFIXES and item.is_file()]
     else:
         found = [Path(name) for name in glob.glob(str(path)) if Path(name).is_file()]
-    return sorted(found, key=lambda item: [int(part) if part.isdigit() else part.casefold() for part in re.split(r"(\d+)", item.name)])
+    return sorted(
+        found, key=lambda item: [int(part) if part.isdigit() else part.casefold() for part in re.split(r"(\d+)", item.name)]
+    )
 
 
 def _size(source: TiffFrames) -> str:
@@ -187,7 +199,12 @@ def _inspect(path: Path) -> _Part:
             shape, pages = _layout(path, series)
             _require_whole(path, tiff, series, shape, len(pages))
             metadata, annotation = _metadata(tiff)
-            return _Part(TiffFrames(path, shape, np.dtype(series.dtype), pages), metadata, annotation, "OME-TIFF" if tiff.is_ome else FORMAT)
+            return _Part(
+                TiffFrames(path, shape, np.dtype(series.dtype), pages),
+                metadata,
+                annotation,
+                "OME-TIFF" if tiff.is_ome else FORMAT,
+            )
     except FormatError:
         raise
     except Exception as error:  # tifffile raises nearly anything on damaged files
@@ -224,7 +241,9 @@ def _require_whole(path: Path, tiff: Any, series: Any, shape: tuple[int, ...], d
         readable = _whole_pages(series, declared, length)
     if readable < declared:
         raise FormatError(
-            f"{path} is cut off: {readable} of {declared} frames can be read.", code="D220", hint="Copy the file again from where it was recorded."
+            f"{path} is cut off: {readable} of {declared} frames can be read.",
+            code="D220",
+            hint="Copy the file again from where it was recorded.",
         )
 
 

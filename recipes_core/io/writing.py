@@ -44,7 +44,9 @@ def save(obj: DataObject, path: str | Path, record: Mapping[str, Any] | None = N
             write(obj, stage, dict(record or {}))
     except OSError as error:
         reason = "no space is left" if error.errno == errno.ENOSPC else error.strerror or str(error)
-        raise EnvironmentFault(f"{target} cannot be written: {reason}.", code="V120", hint="Choose another place with -o.") from error
+        raise EnvironmentFault(
+            f"{target} cannot be written: {reason}.", code="V120", hint="Choose another place with -o."
+        ) from error
     return target
 
 
@@ -75,7 +77,9 @@ def _writer(cls: type, path: Path) -> WriterRef:
     matches = [(len(suffix), ref) for ref in able for suffix in ref.suffixes if path.name.lower().endswith(suffix)]
     if not matches:
         endings = ", ".join(dict.fromkeys(suffix for ref in able for suffix in ref.suffixes)) or "none"
-        raise UsageError(f"{path.name}: {cls.__name__} cannot be written under this ending.", code="U161", hint=f"Possible: {endings}.")
+        raise UsageError(
+            f"{path.name}: {cls.__name__} cannot be written under this ending.", code="U161", hint=f"Possible: {endings}."
+        )
     return max(matches, key=lambda match: match[0])[1]
 
 
@@ -85,9 +89,8 @@ def _staged(target: Path, ref: WriterRef) -> Iterator[Path]:
     suffix = max((s for s in ref.suffixes if target.name.lower().endswith(s)), key=len)
     stem = target.name[: len(target.name) - len(suffix)]
     stage = target.with_name(f".{stem[:40]}.{uuid.uuid4().hex[:12]}{target.name[len(stem) :]}")
-    pairs = [(stage, target)]
-    for companion in ref.companions:
-        pairs.append((_companion(stage, suffix, companion), _companion(target, suffix, companion)))
+    beside = [(_companion(stage, suffix, companion), _companion(target, suffix, companion)) for companion in ref.companions]
+    pairs = [(stage, target), *beside]
     try:
         yield stage
         # Companions first: a main file in place always has its companion.

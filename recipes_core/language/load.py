@@ -14,9 +14,10 @@ from recipes_core.language.keys import settle_output_keys
 from recipes_core.language.nodes import Entry, Mapping, Node, Sequence, kind_of, plain
 from recipes_core.language.overrides import Override, resolve_overrides
 from recipes_core.language.references import Params
+from recipes_core.language.scanning import decode
 from recipes_core.language.sections import SectionReader, read_flag, read_params, read_text, read_whole_number
 from recipes_core.language.steps import StepReader, read_items
-from recipes_core.language.yamlload import MAX_BYTES, decode, parse_yaml
+from recipes_core.language.yamlload import MAX_BYTES, parse_yaml
 
 VERSION = 1
 TOP_KEYS = ("recipe", "name", "inputs", "params", "modules", "outputs", "seed", "execute_on_invalidation")

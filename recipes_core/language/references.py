@@ -16,7 +16,7 @@ from recipes_core.language.yamlload import MAX_BYTES, MAX_NODES
 _USE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 
 
-class Unresolved(Exception):  # noqa: N818 - no error: the fault is noted
+class Unresolved(Exception):
     """A value cannot be made because of a fault that is noted already."""
 
 

@@ -6,14 +6,8 @@ follows aliases without end. No tag is honoured, so nothing but plain data can c
 
 from __future__ import annotations
 
-import codecs
-import re
-from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-import yaml
 from yaml.events import (
     AliasEvent,
     DocumentEndEvent,
@@ -26,54 +20,16 @@ from yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
-from yaml.tokens import ScalarToken
 
 from recipes_core.language.document import Mark
 from recipes_core.language.faults import Faults, shown
 from recipes_core.language.nodes import Entry, Mapping, Node, Scalar, Sequence
 from recipes_core.language.scalars import plain_scalar
+from recipes_core.language.scanning import Places, Stop, yaml_events
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
 MAX_NODES = 100_000
-
-_OTHER_ENCODINGS = (
-    (codecs.BOM_UTF32_LE, "UTF-32"),
-    (codecs.BOM_UTF32_BE, "UTF-32"),
-    (codecs.BOM_UTF16_LE, "UTF-16"),
-    (codecs.BOM_UTF16_BE, "UTF-16"),
-)
-_DATA_FILES = (
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
-    (b"II*\0", "a TIFF file"),
-    (b"MM\0*", "a TIFF file"),
-    (b"II+\0", "a TIFF file"),
-    (b"PK\x03\x04", "a zip or npz file"),
-    (b"\x93NUMPY", "a numpy file"),
-)
-
-
-class _Stop(Exception):  # noqa: N818 - no error: the fault is noted, reading cannot go on
-    """Reading cannot go on."""
-
-
-def decode(data: bytes, faults: Faults) -> str | None:
-    """The text of a recipe file; None, with the fault noted, where it is no UTF-8 text."""
-    for head, name in _DATA_FILES:
-        if data.startswith(head):
-            faults.add("R102", f"this is {name}, not a recipe.", "A recipe is a YAML file.")
-            return None
-    for head, name in _OTHER_ENCODINGS:
-        if data.startswith(head):
-            faults.add("R102", f"the file is text in {name}.", "Save it as UTF-8.")
-            return None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        mark = Mark(before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
-        faults.add("R102", f"the file is no text in UTF-8 (byte 0x{data[error.start]:02x}).", "Save it as UTF-8.", mark=mark)
-        return None
 
 
 def parse_yaml(text: str, faults: Faults) -> Node | None:
@@ -95,81 +51,18 @@ def parse_yaml(text: str, faults: Faults) -> Node | None:
         faults.add("R105", f"the recipe is longer than {MAX_BYTES:,} letters.", "A recipe holds no data: give them as inputs.")
         return None
     text = text.removeprefix("\ufeff")
-    places = _Places(text)
+    places = Places(text)
     builder = _Builder(faults, places)
     try:
-        for event in _events(text, places, faults):
+        for event in yaml_events(text, places, faults):
             builder.take(event)
-    except _Stop:
+    except Stop:
         return None
     root = builder.root
     if root is None or (isinstance(root, Scalar) and root.value is None):
         faults.add("R107", "the recipe is empty.", "It lists modules: '- Module: {parameter: value}'.")
         return None
     return root
-
-
-class _Loader(yaml.SafeLoader):
-    """PyYAML's parser, nearer to YAML 1.2 where recipes meet the difference.
-
-    Between the tokens of JSON and other flow collections there may be tabs, and a plain scalar in them may hold question marks:
-    ``{path: locs.hdf?table=A}``.
-    """
-
-    def scan_to_next_token(self) -> None:
-        while True:
-            super().scan_to_next_token()
-            if not self.flow_level or self.peek() != "\t":
-                return
-            self.forward()
-
-    def scan_plain(self) -> Any:
-        token = super().scan_plain()
-        parts, end = [token.value], token.end_mark
-        while self.flow_level and self.peek() == "?" and self.index == end.index:
-            while self.peek() in "?#":
-                parts.append(self.peek())
-                self.forward()
-            rest = super().scan_plain()
-            parts.append(rest.value)
-            end = rest.end_mark
-        return ScalarToken("".join(parts), True, token.start_mark, end)
-
-
-class _Places:
-    """From the index of a letter to its line and column, counted as editors do.
-
-    PyYAML's own lines also end at the breaks of Unicode, as in YAML 1.1.
-    """
-
-    def __init__(self, text: str) -> None:
-        self._starts = [0, *(end.end() for end in re.finditer(r"\r\n|\r|\n", text))]
-
-    def at(self, index: int) -> Mark:
-        line = bisect_right(self._starts, index)
-        return Mark(line, index - self._starts[line - 1] + 1)
-
-
-def _events(text: str, places: _Places, faults: Faults) -> Iterator[Event]:
-    loader: Any = None
-    try:
-        loader = _Loader(text)
-        while loader.check_event():
-            yield loader.get_event()
-    except yaml.reader.ReaderError as error:
-        message = f"the control character U+{ord(text[error.position]):04X} is not allowed."
-        faults.add("R102", message, "Remove it.", mark=places.at(error.position))
-        raise _Stop from error
-    except yaml.MarkedYAMLError as error:
-        at = error.problem_mark or error.context_mark
-        what = " ".join(part for part in (error.context, error.problem) if part)
-        hint = "Indent with spaces, not tabs." if "\\t" in what else ""
-        faults.add("R101", f"this is not valid YAML: {what}.", hint, mark=places.at(at.index) if at else None)
-        raise _Stop from error
-    except (ValueError, OverflowError) as error:
-        # Escapes beyond Unicode, version numbers of thousands of digits: PyYAML does not catch them.
-        faults.add("R101", f"this is not valid YAML: {error}.", mark=places.at(loader.index if loader else 0))
-        raise _Stop from error
 
 
 @dataclass
@@ -186,7 +79,7 @@ class _Builder:
     """Builds the tree from events, without recursion."""
 
     faults: Faults
-    places: _Places
+    places: Places
     root: Node | None = None
     documents: int = 0
     anchors: dict[str, Node] = field(default_factory=dict)
@@ -213,6 +106,7 @@ class _Builder:
             self.anchors.clear()
 
     def _at(self, event: Event) -> Mark:
+        assert event.start_mark is not None
         return self.places.at(event.start_mark.index)
 
     def _open(self, event: SequenceStartEvent | MappingStartEvent) -> None:
@@ -309,7 +203,7 @@ class _Builder:
     def _stop(self, code: str, message: str, hint: str, event: Event | None) -> None:
         mark = self._at(event) if event is not None else self.stack[-1].node.mark
         self.faults.add(code, message, hint, mark=mark)
-        raise _Stop
+        raise Stop
 
 
 def _joined_surrogates(text: str) -> str | None:

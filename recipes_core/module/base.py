@@ -106,7 +106,8 @@ class ModuleBase(HasStrictTraits):
         self.__dict__["_changed"] = changed
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name != "_changed"}
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
+        return {name: value for name, value in state.items() if name != "_changed"}
 
     # -- what subclasses may say -----------------------------------------------------------------------------------------
 
@@ -192,15 +193,14 @@ def run_module(module: ModuleBase, ctx: Context, given: Mapping[str, Any]) -> di
         Where the module breaks its own declaration.
     """
     inputs = {port: _checked_input(module, port, given.get(port)) for port in module.inputs()}
-    made = _by_port(module, module.run(ctx, **inputs))
-    sources = [source for value in inputs.values() for source in (value if isinstance(value, list) else [value]) if source is not None]
+    made = _by_port(module, module.run(ctx, **inputs), ctx)
+    taken = [value if isinstance(value, list) else [value] for value in inputs.values()]
+    sources = [source for values in taken for source in values if source is not None]
     entry = HistoryEntry(
         step=ctx.step,
         module=module.name(),
         version=module.version,
-        parameters={
-            name: value for name, value in module.parameter_values().items() if module.parameters()[name].affects_result
-        },
+        parameters={name: value for name, value in module.parameter_values().items() if module.parameters()[name].affects_result},
         inputs={port: key for port, key in module.input_keys().items() if given.get(port) is not None},
         outputs={port: key for port, key in module.output_keys().items() if port in made},
         seed=ctx.seed if module.uses_seed else None,
@@ -208,8 +208,7 @@ def run_module(module: ModuleBase, ctx: Context, given: Mapping[str, Any]) -> di
     history = (*merge_histories(source.history for source in sources), entry)
     inherited = sources[0].metadata if sources else {}
     return {
-        port: value.with_provenance(metadata={**inherited, **value.metadata}, history=history)
-        for port, value in made.items()
+        port: value.with_provenance(metadata={**inherited, **value.metadata}, history=history) for port, value in made.items()
     }
 
 
@@ -227,15 +226,13 @@ def _checked_input(module: ModuleBase, port: str, value: Any) -> Any:
 def _checked_object(module: ModuleBase, port: str, value: Any) -> Any:
     wanted = module.inputs()[port].data_type
     if not isinstance(value, wanted):
-        raise DataError(
-            f"input '{port}' of {module.name()} takes {wanted.__name__}, not {type(value).__name__}", code="D120"
-        )
+        raise DataError(f"input '{port}' of {module.name()} takes {wanted.__name__}, not {type(value).__name__}", code="D120")
     if isinstance(value, Table):
         value.require(*module.required_columns(port))
     return value.read_only()
 
 
-def _by_port(module: ModuleBase, result: Any) -> dict[str, Any]:
+def _by_port(module: ModuleBase, result: Any, ctx: Context) -> dict[str, Any]:
     ports = module.outputs()
     regular = [port for port, declared in ports.items() if not declared.on_demand]
     if not isinstance(result, Mapping) or isinstance(result, DataObject):
@@ -243,7 +240,7 @@ def _by_port(module: ModuleBase, result: Any) -> dict[str, Any]:
     for port, value in result.items():
         if port not in ports or not isinstance(value, ports[port].data_type):
             raise ExecutionError(f"{module.name()} returned {type(value).__name__} for an output '{port}'", code="X110")
-    missing = [port for port in regular if port not in result]
+    missing = [port for port in regular if port not in result and ctx.wanted(port)]
     if missing:
         raise ExecutionError(f"{module.name()} did not return its output '{missing[0]}'", code="X111")
     return dict(result)

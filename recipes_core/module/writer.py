@@ -36,4 +36,4 @@ class WriterModule(ModuleBase):
         first = inputs[next(iter(self.inputs()))]
         if first is None:
             raise ExecutionError(f"{self.name()} has nothing to write")
-        return {port: first for port in demanded}
+        return dict.fromkeys(demanded, first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
@@ -14,8 +14,9 @@ import pluggy
 from recipes_core.errors import PluginError
 from recipes_core.plugins import hookspecs
 from recipes_core.plugins.refs import DatatypeRef, ModuleRef, ReaderRef, WriterRef
+from recipes_core.versions import versions
 
-BUILT_IN = ("recipes_core.io.builtin", "recipes_modules")
+BUILT_IN = ("recipes_core.plugins.builtin", "recipes_modules")
 """Registered through the same hooks as any plugin, by name, so that nothing here imports them."""
 
 RefT = TypeVar("RefT", ModuleRef, DatatypeRef, ReaderRef, WriterRef)
@@ -47,7 +48,7 @@ class Registry:
         self.manager.add_hookspecs(hookspecs)
         self.plugins: list[PluginInfo] = []
         for name in BUILT_IN:
-            self._add(PluginInfo(name, "smlm-recipes", _own_version()), lambda name=name: import_module(name))
+            self._add(PluginInfo(name, "smlm-recipes", versions()["smlm-recipes"]), partial(import_module, name))
         if external:
             for point in _installed():
                 dist = point.dist
@@ -124,15 +125,6 @@ class Registry:
         """Full name of a module class; its own name where it is not registered."""
         target = f"{cls.__module__}:{cls.__qualname__}"
         return next((ref.name for ref in self.modules.values() if ref.target == target), cls.__name__)
-
-
-def _own_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("smlm-recipes")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _installed() -> list[EntryPoint]:

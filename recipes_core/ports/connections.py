@@ -62,7 +62,8 @@ class Port(TraitType):
         try:
             return self.coerce(value)
         except ValueError:
-            raise TraitError(f"{type(obj).__name__}.{name} must be {self.expected()}, not {value!r}") from None
+            text = f"{type(obj).__name__}.{name} must be {self.expected()}, not {value!r}"
+            raise TraitError(text) from None  # type: ignore[no-untyped-call]
 
 
 class Input(Port):

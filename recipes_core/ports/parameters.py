@@ -89,7 +89,8 @@ class Parameter(TraitType):
         try:
             return self.accept(value)
         except ValueError:
-            raise TraitError(f"{type(obj).__name__}.{name} must be {self.expected()}, not {value!r}") from None
+            text = f"{type(obj).__name__}.{name} must be {self.expected()}, not {value!r}"
+            raise TraitError(text) from None  # type: ignore[no-untyped-call]
 
 
 class _Number(Parameter):
@@ -110,6 +111,19 @@ class _Number(Parameter):
         return value
 
 
+def _finite(value: Any) -> float:
+    """A number that is no truth value; ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(value)
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise ValueError(value) from error
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
+
+
 class Int(_Number):
     """A whole number; 11.0 is accepted, "11" and true are not."""
 
@@ -119,11 +133,11 @@ class Int(_Number):
         return "a whole number" + self._bounds()
 
     def coerce(self, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        number = _finite(value)
+        if number != int(number):
             raise ValueError(value)
-        if not isinstance(value, Integral) and value != int(value):
-            raise ValueError(value)
-        return int(self._inside(int(value)))
+        # Not by way of the float: whole numbers beyond 2**53 would change.
+        return int(self._inside(int(value if isinstance(value, Integral) else number)))
 
 
 class Float(_Number):
@@ -135,9 +149,7 @@ class Float(_Number):
         return "a number" + self._bounds()
 
     def coerce(self, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-            raise ValueError(value)
-        return float(self._inside(float(value)))
+        return float(self._inside(_finite(value)))
 
 
 def Range(low: float, high: float, default: float, **options: Any) -> Int | Float:
@@ -199,9 +211,7 @@ class ListOf(Parameter):
 
     kind = "list"
 
-    def __init__(
-        self, item: Parameter, default: Iterable[Any] | None = (), *, length: int | None = None, **options: Any
-    ) -> None:
+    def __init__(self, item: Parameter, default: Iterable[Any] | None = (), *, length: int | None = None, **options: Any) -> None:
         self.item, self.length = item, length
         super().__init__(None if default is None else tuple(default), **options)
 

@@ -119,4 +119,3 @@ def _does_not_fit(
     else:
         hint = "Give a file of the right type."
     return DataError(message, code="D130", hint=hint)
-

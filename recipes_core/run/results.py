@@ -187,7 +187,9 @@ def check_folder(folder: Path) -> None:
             return
     except OSError as error:
         raise EnvironmentFault(
-            f"the output folder {folder} cannot be written: {error.strerror or error}.", code="V110", hint="Name another one with -o."
+            f"the output folder {folder} cannot be written: {error.strerror or error}.",
+            code="V110",
+            hint="Name another one with -o.",
         ) from error
 
 

@@ -152,7 +152,10 @@ class Runner:
         if isinstance(error, RecipeError):
             return error.relocated(self._place(planned, problem) for problem in error.problems)
         if isinstance(error, MemoryError):
-            message, hint = "the memory of this machine does not suffice.", "Use smaller windows, a coarser pixel or fewer threads."
+            message, hint = (
+                "the memory of this machine does not suffice.",
+                "Use smaller windows, a coarser pixel or fewer threads.",
+            )
         else:
             text = f"{type(error).__name__}: {error}".rstrip(": ")
             message, hint = f"{planned.module} failed: {text}.", "Run again with -v to see where."

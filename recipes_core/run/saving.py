@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterable
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from recipes_core import io
 from recipes_core.run.results import Destination
-
-STANDS_ON = ("numpy", "scipy", "numba", "h5py", "tifffile", "networkx", "traits", "PyYAML")
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Versions of this project and of what results may depend on."""
-    found = {"smlm-recipes": _version("smlm-recipes"), "python": platform.python_version()}
-    return found | {name: _version(name) for name in STANDS_ON}
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "unknown"
+from recipes_core.versions import versions
 
 
 def save_results(

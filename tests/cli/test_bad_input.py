@@ -241,7 +241,7 @@ def test_outputs_are_filled_in_by_plain_names_only(refused, locs_file):
 def test_a_tiff_that_lost_its_end_says_how_much_is_left(refused, tmp_path):
     path = tmp_path / "movie.tif"
     tifffile.imwrite(path, np.zeros((20, 64, 64), np.uint16), photometric="minisblack")
-    path.write_bytes(path.read_bytes()[:-64 * 64 * 2 * 5])
+    path.write_bytes(path.read_bytes()[: -64 * 64 * 2 * 5])
     err = refused("- Image_RCC: {input_image: input}\n", path, code=3)
     assert "movie.tif" in err
 

@@ -121,7 +121,9 @@ def test_random_numbers_depend_on_seed_and_step_only():
 def test_seeds_do_not_change_between_processes():
     code = "from recipes_core.module.context import seed_sequence as s; print(s(1, 'Noise').generate_state(1)[0])"
     seen = {
-        subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, check=True, capture_output=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": seed}, check=True, capture_output=True
+        ).stdout
         for seed in ("0", "1")
     }
     assert seen == {f"{seed_sequence(1, 'Noise').generate_state(1)[0]}{os.linesep}".encode()}

@@ -153,7 +153,7 @@ def test_toggle_on_follows_modules_added_and_removed():
     recipe.execute_on_invalidation = True
     RAN.clear()
     step = recipe.add(Add(input_localizations="k0", output_localizations="k1", by=5))
-    assert RAN == [step]
+    assert [step] == RAN
     assert recipe.namespace["k1"]["x"].tolist() == [6.0]
     recipe.remove(step)
     assert "k1" not in recipe.namespace
@@ -327,3 +327,10 @@ def test_any_sequence_of_edits_ends_in_what_a_new_recipe_makes():
             fresh.steps[step].trait_set(by=module.by, input_localizations=module.input_localizations)
         fresh.namespace["in"] = recipe.namespace["in"]
         assert recipe["k3"]["x"].tolist() == fresh["k3"]["x"].tolist()
+
+
+def test_a_refused_module_leaves_the_keys_of_others_alone():
+    recipe = Recipe([Add()])
+    with pytest.raises(RecipeInvalid):
+        recipe.add(Add(input_localizations="added", output_localizations="Localizations"))
+    assert recipe.steps["Add"].output_localizations == "added"

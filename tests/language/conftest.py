@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from importlib import import_module
 
 import pytest
 from language_modules import Plugin
+
 from recipes_core.errors import Problem, RecipeError
 from recipes_core.language import loads
 from recipes_core.plugins import PluginInfo, Registry, use_registry
-from recipes_core.plugins import registry as registry_module
 
 
 @pytest.fixture(scope="session")
 def small_registry() -> Registry:
-    built_in, place = registry_module.__globals__["BUILT_IN"], registry_module.__globals__
-    place["BUILT_IN"] = ()
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_module("recipes_core.plugins.registry"), "BUILT_IN", ())
         found = Registry(external=False)
-    finally:
-        place["BUILT_IN"] = built_in
     found._add(PluginInfo("tests", "tests", "1"), Plugin)
     return found
 

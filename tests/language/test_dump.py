@@ -9,6 +9,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from language_modules import Correlate, Filter, LoadDrift, Shift
+
 from recipes_core.errors import UsageError
 from recipes_core.language import RecipeDocument, dump, loads, make_step, parse_override, settle_output_keys
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from recipes_core.errors import RecipeError
 from recipes_core.language import dump, loads, parse_override
 
@@ -26,9 +27,10 @@ outputs: {d: "{output_dir}/a.npz"}
 seed: 0
 """
 WORDS = st.sampled_from(
-    ["recipe", "name", "inputs", "params", "modules", "outputs", "seed", "execute_on_invalidation", "type", "path", "metadata", "id",
-     "Correlate", "Shift", "Filter&Co", "Clip", "LoadDrift", "Merge", "Broken", "step", "binsize", "label", "filters", "load_path",
-     "load_paths", "inputs_many", "output_drift", "input_drift", "drift", "Localizations", "${w}", "x ${w}", "${", "w", "", "a.b"]
+    ["recipe", "name", "inputs", "params", "modules", "outputs", "seed", "execute_on_invalidation", "type", "path", "metadata",
+     "id", "Correlate", "Shift", "Filter&Co", "Clip", "LoadDrift", "Merge", "Broken", "step", "binsize", "label", "filters",
+     "load_path", "load_paths", "inputs_many", "output_drift", "input_drift",
+     "drift", "Localizations", "${w}", "x ${w}", "${", "w", "", "a.b"]
 )  # fmt: skip
 SCALARS = st.one_of(WORDS, st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5))
 TREES = st.recursive(
@@ -52,16 +54,15 @@ fuzz = settings(
 
 
 def survives(text: str, overrides=()) -> None:
+    problems = []
     try:
-        document = loads(text, overrides=overrides)
+        dump(loads(text, overrides=overrides))
     except RecipeError as error:
-        assert error.problems
-        assert str(error)
-        for problem in error.problems:
-            assert problem.message
-            assert problem.line is None or 1 <= problem.line <= text.count("\n") + text.count("\r") + 2
-        return
-    dump(document)
+        problems = [*error.problems]
+        assert problems, str(error)  # noqa: PT017 - text that is no fault is as welcome
+    for problem in problems:
+        assert problem.message
+        assert problem.line is None or 1 <= problem.line <= text.count("\n") + text.count("\r") + 1
 
 
 @fuzz

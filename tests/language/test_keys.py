@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from language_modules import Correlate, Merge, Shift
+
 from recipes_core.errors import UsageError
 from recipes_core.language import loads, make_step, settle_output_keys
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from recipes_core.errors import ExitCode, PluginError, RecipeInvalid
 from recipes_core.language import loads
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from recipes_core.language import dump, load, loads
 from recipes_core.plugins import Registry, use_registry
 

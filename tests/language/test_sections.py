@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
 from recipes_core.data import ImageStack, Localizations
 from recipes_core.language import loads
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from recipes_core.errors import ExitCode, RecipeInvalid, UsageError
 from recipes_core.language import load, loads, parse_value
 from recipes_core.language.faults import Faults
@@ -21,8 +22,10 @@ from recipes_core.language.yamlload import MAX_BYTES, parse_yaml
         ("null", None), ("~", None), ("Null", None),
         ("12:30", "12:30"), ("2024-01-01", "2024-01-01"), ("1_000", "1_000"), ("0b11", "0b11"), ("=", "="), ("0o8", "0o8"),
         (".inf", math.inf), ("-.INF", -math.inf), ("'1'", "1"), ('"true"', "true"), ("١٢", "١٢"), ("1e5x", "1e5x"),
-        ("[1, 1e3, no]", [1, 1000.0, "no"]), ("{a: 1, b: ~}", {"a": 1, "b": None}), ('{"a":1,\t"b":[true]}', {"a": 1, "b": [True]}),
-        ("{a: b.hdf?t=A}", {"a": "b.hdf?t=A"}), ("[a?, b??c#d, e?: f, g?]", ["a?", "b??c#d", {"e?": "f"}, "g?"]), ("[? a : b]", [{"a": "b"}]),
+        ("[1, 1e3, no]", [1, 1000.0, "no"]), ("{a: 1, b: ~}", {"a": 1, "b": None}),
+        ('{"a":1,\t"b":[true]}', {"a": 1, "b": [True]}),
+        ("{a: b.hdf?t=A}", {"a": "b.hdf?t=A"}),
+        ("[a?, b??c#d, e?: f, g?]", ["a?", "b??c#d", {"e?": "f"}, "g?"]), ("[? a : b]", [{"a": "b"}]),
         (r'"\ud83d\ude00"', "\N{GRINNING FACE}"), ("", ""),
     ],
 )  # fmt: skip

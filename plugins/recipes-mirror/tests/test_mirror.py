@@ -1,7 +1,7 @@
 import numpy as np
+from recipes_mirror.mirror import Locs_Mirror
 
 from recipes_core import Localizations
-from recipes_mirror.mirror import Locs_Mirror
 
 
 def test_mirrored_twice_is_the_same():

@@ -5,4 +5,8 @@ from recipes_core.plugins import ModuleRef, hookimpl
 
 @hookimpl
 def register_modules():
-    return [ModuleRef("mirror.Locs_Mirror", "recipes_mirror.mirror:Locs_Mirror", "Mirrors localizations at the middle of their field.")]
+    return [
+        ModuleRef(
+            "mirror.Locs_Mirror", "recipes_mirror.mirror:Locs_Mirror", "Mirrors localizations at the middle of their field."
+        )
+    ]

@@ -1,0 +1,53 @@
+"""Measure the project, side by side with others: ``python -m benchmarks NAME [--json FILE]``.
+
+Nothing here is part of the tests: times and memory depend on the machine. Whoever quotes a number names the command that printed it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+BENCHMARKS = {
+    "rcc": "time of Locs_RCC and of a plain numpy/scipy version of the same algorithm, one million localizations",
+    "image_memory": "memory and scratch of Clip&Filter, Image_RCC and Image_Post_Shift on 200 frames of 2048 x 2048 pixels",
+}
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on."""
+    import numpy
+    import scipy
+
+    from recipes_core.module import available_threads
+
+    return {
+        "processors": available_threads(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "scipy": scipy.__version__,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measures the project. Names:\n" + "\n".join(f"  {name:14} {what}" for name, what in BENCHMARKS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", choices=sorted(BENCHMARKS), metavar="NAME")
+    parser.add_argument("--repeats", type=int, default=5, help="how often each side runs (default 5); the median counts")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers to a file")
+    arguments = parser.parse_args()
+    result = importlib.import_module(f"benchmarks.{arguments.name}").measure(repeats=max(1, arguments.repeats))
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"benchmark": arguments.name, "machine": machine(), **result}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
