@@ -27,11 +27,15 @@ class Locs_RCC(ModuleBase):
     frame of its localizations. `Drift_Interpolate` makes a curve of them, `Locs_Post_Shift` applies it.
 
     Shifts are searched up to an eighth of the field. The search is followed by a refinement, for which the drift found so far is
-    undone also within the windows; so windows may be long compared with the drift. Rows with NaN take no part. Windows without
-    localizations are left out. A last window that the movie fills by less than half joins the one before it.
+    undone also within the windows; so windows may be long compared with the drift. RCC ends with a comparison of each window with
+    all the others together, which keeps errors from adding up along the movie; MCC and DCC are left as they are known.
 
-    The standard errors of the result come from the disagreement among the pairs. What a window's own localizations contribute is
-    common to all of its pairs and does not show there; with few localizations they are too small.
+    Rows with NaN take no part. Windows without localizations are left out. A last window that the movie fills by less than half
+    joins the one before it. Localizations that overlapping windows share are not compared with themselves.
+
+    The standard errors of RCC come from how far the earlier and the later half of each window lie apart. Those of MCC come from
+    the disagreement among the pairs; what a window's own localizations contribute is common to all of its pairs and does not show
+    there, so they are too small.
     """
 
     version = 1

@@ -61,7 +61,7 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         return
     from recipes_core.versions import versions
 
-    found = versions()
+    found = dict(versions())
     own = found.pop("smlm-recipes")
     click.echo(f"recipe {own} (" + ", ".join(f"{name} {number}" for name, number in found.items()) + ")")
     ctx.exit()

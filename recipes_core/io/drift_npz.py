@@ -94,6 +94,8 @@ def _drift(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> Drift:
         if arrays[name].dtype.kind not in "fiu":
             raise FormatError(f"{path}: '{name}' holds no numbers but {arrays[name].dtype}")
     measured = arrays.get("measured")
+    if measured is None:
+        measured = _around(arrays["tIndex"])
     history = history_from_json(str(arrays["history"])) if "history" in arrays else ()
     return Drift(
         arrays["tIndex"],
@@ -103,6 +105,14 @@ def _drift(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> Drift:
         exact=bool(arrays["exact"]) if "exact" in arrays else False,
         history=history,
     )
+
+
+def _around(frames: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    """What the plugin measured, which its files do not say: windows as long as the distance of their knots lie around these."""
+    if frames.ndim != 1 or len(frames) < 2:
+        return None
+    half = (float(np.median(np.diff(frames))) - 1) / 2
+    return np.array([frames[0] - half, frames[-1] + half]) if half > 0 else None
 
 
 def write(obj: Drift, path: Path, record: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from recipes_core.errors import did_you_mean
@@ -14,6 +15,7 @@ from recipes_core.language.nodes import Mapping, Node, Scalar, Sequence
 from recipes_core.language.yamlload import MAX_BYTES, MAX_NODES
 
 _USE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
+_FIRST_FOLDER = re.compile(r"\$\{([^{}]*)\}(?=/|\Z)")
 
 
 class Unresolved(Exception):
@@ -114,6 +116,30 @@ class Params:
         if self._nodes > MAX_NODES or self._letters > MAX_BYTES:
             self.faults.add("R105", "the values of params: grow too large where they are used.", "Shorten them.", mark=mark)
             raise Unresolved
+
+
+def base_of(written: Any, bases: MappingType[str, Path], base: Path) -> Path:
+    """The folder that the name of a file is relative to.
+
+    Parameters
+    ----------
+    written : object
+        The name as the recipe writes it, its references in place.
+    bases : mapping
+        Entries of ``params:`` that an override gives -> folder that names of files in them are relative to.
+    base : Path
+        Folder that names in the recipe are relative to.
+
+    Examples
+    --------
+    >>> base_of("${folder}/a.npz", {"folder": Path("here")}, Path("recipe")).name
+    'here'
+    >>> base_of("data/${cell}.npz", {"cell": Path("here")}, Path("recipe")).name
+    'recipe'
+    """
+    # Only what begins a name says where it starts; further on an override merely fills a gap in the recipe's own name.
+    begin = _FIRST_FOLDER.match(written) if isinstance(written, str) else None
+    return bases.get(begin.group(1), base) if begin else base
 
 
 def written_out(value: Any) -> Any:

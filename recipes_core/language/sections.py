@@ -12,7 +12,7 @@ from recipes_core.errors import PluginError, did_you_mean
 from recipes_core.language.document import InputSpec, Reference
 from recipes_core.language.faults import Faults, shown
 from recipes_core.language.nodes import Entry, Mapping, Node, Scalar, Sequence, kind_of, plain
-from recipes_core.language.references import Params, Unresolved
+from recipes_core.language.references import Params, Unresolved, base_of
 from recipes_core.plugins import registry
 
 INPUT_KEYS = ("type", "path", "metadata")
@@ -154,10 +154,12 @@ class SectionReader:
             if text is not None:
                 self.faults.add("R222", f"inputs: the file of '{name}' has no name.", mark=entry.value.mark)
             return None
-        bases = [self.param_bases[word] for word in used if word in self.param_bases]
-        path = os.path.normpath((bases[0] if bases else self.base) / text)
-        if where in self.references:
-            self.references[where] = Reference(self.references[where].written, used, path)
+        base = base_of(plain(entry.value), self.param_bases, self.base)
+        path = os.path.normpath(base / text)
+        # In a recipe that is written again the name would be relative to the recipe, and so another file.
+        reference = self.references.pop(where, None)
+        if reference is not None and base == self.base:
+            self.references[where] = Reference(reference.written, used, path)
         return path
 
     def _text(self, entry: Entry, where: tuple[str, ...], what: str, code: str) -> tuple[str | None, tuple[str, ...]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from recipes_core.language.lookup import ID, find_class
 from recipes_core.language.nodes import Entry, Node, Scalar, Sequence, kind_of, plain
 from recipes_core.language.nodes import Mapping as MappingNode
 from recipes_core.language.overrides import Override, canonical_name
-from recipes_core.language.references import Params, Unresolved
+from recipes_core.language.references import Params, Unresolved, base_of
 from recipes_core.language.scalars import is_number
 from recipes_core.module import ModuleBase
-from recipes_core.ports import Parameter, Port, map_paths
+from recipes_core.ports import FilePath, FilePaths, Parameter, Port, map_paths
 
 _ITEM_HINT = "Each item of the list is 'Module: {parameter: value}'."
 
@@ -190,24 +191,35 @@ class StepReader:
         if filled is None or (item.id, name) in self.overrides:
             return
         raw, used = filled
-        bases = [self.param_bases[word] for word in used if word in self.param_bases]
+        written = plain(entry.value)
+        bases = self._bases(written, raw)
         trait = cls.declared()[name]
         try:
-            value = _absolute(trait, accept(trait, raw), bases[0] if bases else self.base)
+            value = _absolute(trait, accept(trait, raw), bases)
         except ValueError:
             given = f" (from {', '.join('${' + word + '}' for word in used)})" if used else ""
-            faults = self.override_faults if bases else self.faults
+            faults = self.override_faults if self.param_bases.keys() & set(used) else self.faults
             message = f"{name} must be {trait.expected()}, not {shown(raw)}{given}."
             faults.add("R204", message, _hint_for_value(trait, raw), mark=entry.value.mark, step=item.id)
             return
         values[name] = value
-        if used:
-            self.references[item.id, name] = Reference(plain(entry.value), used, value)
+        # In a recipe that is written again the name would be relative to the recipe, and so another file.
+        moved = isinstance(trait, (FilePath, FilePaths)) and any(base != self.base for base in bases)
+        if used and not moved:
+            self.references[item.id, name] = Reference(written, used, value)
+
+    def _bases(self, written: Any, raw: Any) -> list[Path]:
+        """For each name of a file in a value the folder that it is relative to; other values do not use it."""
+        if isinstance(written, list):
+            # Empty names are left out of the value.
+            return [base_of(item, self.param_bases, self.base) for item, name in zip(written, raw, strict=True) if name != ""]
+        names = len(raw) if isinstance(raw, list) else 1
+        return [base_of(written, self.param_bases, self.base)] * names
 
     def _override(self, item: Item, cls: type[ModuleBase], name: str, override: Override, values: dict[str, Any]) -> None:
         trait = cls.declared()[name]
         try:
-            values[name] = _absolute(trait, accept(trait, override.value), override.base)
+            values[name] = _absolute(trait, accept(trait, override.value), repeat(override.base))
         except ValueError:
             message = f"-p {override.name}: {name} must be {trait.expected()}, not {shown(override.value)}."
             self.override_faults.add("U144", message, _hint_for_value(trait, override.value))
@@ -216,7 +228,7 @@ class StepReader:
         for name, parameter in cls.parameters().items():
             if name in values:
                 continue
-            resolved = _absolute(parameter, parameter.default_value, self.base)
+            resolved = _absolute(parameter, parameter.default_value, repeat(self.base))
             if resolved != parameter.default_value:
                 values[name] = resolved
 
@@ -252,11 +264,13 @@ def accept(trait: Port | Parameter, value: Any) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _absolute(trait: Port | Parameter, value: Any, base: Path) -> Any:
+def _absolute(trait: Port | Parameter, value: Any, bases: Iterable[Path]) -> Any:
+    remaining = iter(bases)
+
     def change(name: str) -> str:
         if "\0" in name:
             raise ValueError(name)
-        return os.path.normpath(base / name)
+        return os.path.normpath(next(remaining) / name)
 
     return map_paths(trait, value, change) if isinstance(trait, Parameter) else value
 

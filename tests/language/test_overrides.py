@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recipes_core.errors import ExitCode, RecipeInvalid, UsageError
-from recipes_core.language import loads, parse_override
+from recipes_core.language import dump, loads, parse_override
 
 TEXT = """\
 params: {window: 1000, file: in_recipe.npz}
@@ -116,3 +116,40 @@ def test_files_are_relative_to_the_current_folder(modules, tmp_path):
 def test_dollars_in_a_value_are_plain(modules):
     steps, _ = read("second.label=${window}")
     assert steps["second"].label == "${window}"
+
+
+FILES = """\
+params: {cell: c1, folder: sub, several: [a.npz]}
+inputs: {Localizations: {path: "data/${cell}.hdf"}, Other: "${folder}/b.hdf"}
+modules:
+  - LoadDrift: {load_path: "data/${cell}.npz", load_paths: ["", "${folder}/a.npz", fixed.npz, "$${cell}"]}
+  - LoadDrift: {load_path: "${folder}", load_paths: "${several}"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "moved"),
+    [
+        ("cell=c7", ()),
+        ("folder=other", ("other/b.hdf", "other/a.npz", "other")),
+        ("several=[p.npz, q.npz]", ("p.npz", "q.npz")),
+    ],
+)
+def test_only_names_that_an_override_begins_leave_the_recipe(modules, tmp_path, override, moved):
+    here, there = tmp_path / "here", tmp_path / "there"
+    document = loads(FILES, base=there, overrides=[parse_override(override, here)])
+    names = files_of(document)
+    assert [name for name in names if name.startswith(str(here))] == [str(here / name) for name in moved]
+    assert all(name.startswith((f"{here}/", f"{there}/")) for name in names)
+    assert str(there / "fixed.npz") in names
+    again = loads(dump(document), base=there)
+    assert files_of(again) == names, "a recipe that is written again reads the same files"
+
+
+def files_of(document):
+    """Every file that a recipe reads, in its order."""
+    modules = [step.module for step in document.steps]
+    return [
+        *(spec.path for spec in document.inputs.values()),
+        *(name for module in modules for name in (module.load_path, *module.load_paths)),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -87,7 +88,7 @@ class Correlator:
         from recipes_modules.correlation.local import correlate_near
 
         # In three dimensions few of the transforms would be of use, and in two they are quick.
-        if self.grid.shape[0] == 1 and max(self.reach) > FEW or max(self.reach) > 3 * FEW:
+        if (self.grid.shape[0] == 1 and max(self.reach) > FEW) or max(self.reach) > 3 * FEW:
             return correlation(a, b, self.grid.shape, self.reach)
         values = np.empty([2 * r + 1 for r in self.reach], np.float32)
         correlate_near(a, b, *self._waves, values)
@@ -146,5 +147,3 @@ def matched_kernel(correlations: Maps) -> Floats:
     # What is seen is widened by the pixels of both windows; the smoothing of both is part of the filter already.
     kernel = np.sqrt(np.maximum(widths**2 - 1 / 6 - 4 * SMOOTHING**2, 0.0))
     return np.clip(kernel, LEAST_KERNEL, np.maximum(LEAST_KERNEL, (np.array(mean.shape) - 1) / 4))
-
-

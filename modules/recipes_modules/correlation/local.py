@@ -31,7 +31,7 @@ def correlate_near(a: Any, b: Any, waves_z: Any, waves_y: Any, waves_x: Any, val
         Receives the correlation; no shift is in the middle.
     """
     nz, ny, nx = a.shape
-    rz, ry, rx = waves_z.shape[0] - 1, waves_y.shape[0] - 1, waves_x.shape[0] - 1
+    rz, ry = waves_z.shape[0] - 1, waves_y.shape[0] - 1
     real, imag = np.empty(nx, np.float32), np.empty(nx, np.float32)
     # Real and imaginary part times cosine and sine serve the shifts u and -u alike.
     plane = np.empty((ry + 1, 4, nx), np.float32)
