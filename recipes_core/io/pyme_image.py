@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ class PymeFrames:
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:
         if self._item is None:
-            self._item = h5py.File(self.path, "r")[self.name]
+            file = h5py.File(self.path, "r")
+            weakref.finalize(self, file.close)
+            self._item = file[self.name]
         try:
             frames = self._item[start * self.n_planes : stop * self.n_planes]
         except OSError as error:

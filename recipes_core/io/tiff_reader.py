@@ -6,6 +6,7 @@ import glob
 import logging
 import math
 import re
+import weakref
 from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,7 +69,9 @@ class TiffFrames:
         if self._series is None:
             import tifffile
 
-            self._series = tifffile.TiffFile(self.path).series[0]
+            tiff = tifffile.TiffFile(self.path)
+            weakref.finalize(self, tiff.close)
+            self._series = tiff.series[0]
         _, nz, ny, nx = self._shape
         block = np.empty((stop - start, nz, ny, nx), self._dtype)
         planes = block.reshape(-1, ny, nx)
