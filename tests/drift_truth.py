@@ -14,9 +14,7 @@ def smooth_drift(n_frames: int, seed: int, amplitude: tuple[float, float, float]
     drift = np.zeros((n_frames, 3))
     for axis, size in enumerate(amplitude):
         sign = 1 if rng.random() < 0.5 else -1
-        waves = sum(
-            rng.uniform(0.05, 0.12) / k * np.sin(2 * np.pi * (k * t + rng.random())) for k in (1, 2)
-        )
+        waves = sum(rng.uniform(0.05, 0.12) / k * np.sin(2 * np.pi * (k * t + rng.random())) for k in (1, 2))
         drift[:, axis] = size * (sign * t + waves)
     return drift - drift[0]
 
@@ -42,7 +40,9 @@ def wormlike(
     angle = rng.uniform(0, 2 * np.pi, count)[:, None] + np.cumsum(rng.normal(0, np.sqrt(pitch / 2000.0), (count, steps)), axis=1)
     x = (start[:, :1] + np.cumsum(pitch * np.cos(angle), axis=1)) % field
     y = (start[:, 1:] + np.cumsum(pitch * np.sin(angle), axis=1)) % field
-    z = rng.uniform(-z_range / 2, z_range / 2, count)[:, None] + np.cumsum(rng.normal(0, 1.0, (count, steps)), axis=1) * (z_range > 0)
+    z = rng.uniform(-z_range / 2, z_range / 2, count)[:, None] + np.cumsum(rng.normal(0, 1.0, (count, steps)), axis=1) * (
+        z_range > 0
+    )
     sites = np.column_stack([x.ravel(), y.ravel(), z.ravel()])
     which = rng.integers(0, len(sites), n)
     frame = np.sort(rng.integers(0, n_frames, n))

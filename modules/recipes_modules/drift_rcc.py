@@ -95,7 +95,7 @@ class Locs_RCC(ModuleBase):
             ctx.warn(f"{cloud.windows.n_empty} windows hold no localizations and were left out")
         found = estimate(ctx, cloud, settings, keep_correlations=ctx.wanted("output_cross_cor"))
         if found.n_unplaced:
-            ctx.warn(f"{found.n_unplaced} windows correlate with no other and were left out")
+            ctx.warn(f"{found.n_unplaced} windows do not correlate with the others and were left out")
         _tell(ctx, found.solution, self.shift_max, "nm")
         windows = found.windows
         drift = Drift(windows.node, found.solution.positions, error=found.solution.error, measured=windows.measured)
@@ -172,9 +172,9 @@ class Image_RCC(ModuleBase):
 def _tell(ctx: Context, solution: Solution, bound: float, unit: str) -> None:
     for line in _messages(solution, bound, unit):
         ctx.say(line)
-    if solution.n_bridges:
+    if solution.bridges.any():
         ctx.warn(
-            f"{solution.n_bridges} pairs disagree by more than shift_max ({bound:g} {unit}) but were kept, because they alone connect "
+            f"{np.count_nonzero(solution.bridges)} pairs disagree by more than shift_max ({bound:g} {unit}) but were kept, because they alone connect "
             "parts of the movie; the drift there is doubtful"
         )
 

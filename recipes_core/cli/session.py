@@ -38,7 +38,7 @@ class Session:
         self.input_file = input_file
         self.bound = bound
         self.warnings = [problem for problem in recipe.problems if problem.severity == "warning"]
-        self.warnings += [Problem("D400", note, file=str(item.path), severity="warning") for item in bound for note in item.notes]
+        self.warnings += [Problem("W120", note, file=str(item.path), severity="warning") for item in bound for note in item.notes]
 
     @classmethod
     def open(cls, recipe_file: str, input_file: str | None, assignments: Assignments) -> Session:
@@ -66,7 +66,7 @@ class Session:
             message = f"input '{item.key}' still comes from the recipe: {item.path.name}."
             optional = not self.recipe.inputs[item.key].required
             hint = f"Replace it with -i {item.key}=FILE" + (f" or leave it out with -i {item.key}=." if optional else ".")
-            self.warnings.append(Problem("D410", message, hint, severity="warning"))
+            self.warnings.append(Problem("W110", message, hint, severity="warning"))
 
     def layout(self, output_dir: Path | None) -> Layout:
         """Where results go: -o, else RECIPE_results in the current folder."""

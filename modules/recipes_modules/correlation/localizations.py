@@ -13,7 +13,7 @@ from recipes_core.module import Context
 from recipes_modules.correlation.cloud import Cloud, Curve
 from recipes_modules.correlation.correlator import Correlator, matched_kernel
 from recipes_modules.correlation.grid import make_grid
-from recipes_modules.correlation.redundant import Solution, choose_pairs, connected_windows, solve_pairs
+from recipes_modules.correlation.redundant import Solution, choose_pairs, connected_windows, lone_windows, solve_pairs
 from recipes_modules.correlation.template import compare_with_rest
 from recipes_modules.correlation.windows import TimeWindows
 
@@ -118,10 +118,18 @@ def _search(
 
     shifts = np.array(search.each_pair(pairs, use, (0.0, 0.4)))
     windows, pairs, shifts = _placeable(cloud.windows, pairs, shifts)
-    weights = _weights(windows, pairs)
     bound = max(settings.shift_max, pixel) if settings.method == "RCC" else None
-    positions = solve_pairs(len(windows), pairs, shifts, weights, reject_above=bound).positions
-    return _Rough(windows, pairs, weights, positions), maps
+    rough = _solved(windows, pairs, shifts, bound)
+    lone = lone_windows(len(windows), pairs, rough[1])
+    if lone.any():
+        rough = _solved(*_placeable(*_keep(windows, pairs, shifts, ~lone)), bound)
+    return rough[0], maps
+
+
+def _solved(windows: TimeWindows, pairs: Ints, shifts: Floats, bound: float | None) -> tuple[_Rough, Solution]:
+    weights = _weights(windows, pairs)
+    solution = solve_pairs(len(windows), pairs, shifts, weights, reject_above=bound)
+    return _Rough(windows, pairs, weights, solution.positions), solution
 
 
 def _close_up(ctx: Context, cloud: Cloud, settings: Settings, positions: Floats, near: int) -> tuple[Correlator, Floats]:
@@ -182,6 +190,10 @@ def _placeable(windows: TimeWindows, pairs: Ints, shifts: Floats) -> tuple[TimeW
             code="D420",
             hint="Use longer windows or a larger binsize; drift by more than an eighth of the field is not found.",
         )
+    return _keep(windows, pairs, shifts, kept)
+
+
+def _keep(windows: TimeWindows, pairs: Ints, shifts: Floats, kept: npt.NDArray[np.bool_]) -> tuple[TimeWindows, Ints, Floats]:
     inside = kept[pairs].all(axis=1)
     index = np.cumsum(kept) - 1
     return windows.subset(kept), index[pairs[inside]], shifts[inside]

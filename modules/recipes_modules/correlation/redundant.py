@@ -49,7 +49,7 @@ class Solution:
         Pairs that took part.
     residual : array (p,)
         Distance of each pair's shift from the positions.
-    n_bridges : int
+    bridges : array (p,) of bool
         Pairs that were kept in spite of their residual, because they alone hold some windows to the others.
     """
 
@@ -57,7 +57,7 @@ class Solution:
     error: Floats
     used: Mask
     residual: Floats
-    n_bridges: int
+    bridges: Mask
 
 
 def solve_pairs(n: int, pairs: Ints, shifts: Floats, weights: Floats, *, reject_above: float | None) -> Solution:
@@ -87,7 +87,7 @@ def solve_pairs(n: int, pairs: Ints, shifts: Floats, weights: Floats, *, reject_
     if not connected_windows(n, pairs[found]).all():
         raise ValueError("the pairs do not connect all windows")
     used = found.copy()
-    bridges = 0
+    bridges = np.zeros(len(pairs), bool)
     if reject_above is not None:
         rough = _robust_positions(n, pairs[found], shifts[found], weights[found])
         residual = _residuals(pairs, shifts, rough)
@@ -178,8 +178,8 @@ def connected_windows(n: int, pairs: Ints) -> Mask:
     return np.asarray(roots == roots[int(np.argmax(sizes[roots]))])
 
 
-def _reconnect(n: int, pairs: Ints, residual: Floats, used: Mask, found: Mask) -> int:
-    """Take rejected pairs back, smallest residual first, where they connect windows that nothing else does.
+def _reconnect(n: int, pairs: Ints, residual: Floats, used: Mask, found: Mask) -> Mask:
+    """Take rejected pairs back, smallest residual first, where they connect windows that nothing else does; say which.
 
     This is what dropping the largest residuals first while the rank stays full comes to.
     """
@@ -187,11 +187,20 @@ def _reconnect(n: int, pairs: Ints, residual: Floats, used: Mask, found: Mask) -
     for i, j in pairs[used]:
         parent[_find(parent, int(i))] = _find(parent, int(j))
     candidates = np.flatnonzero(found & ~used)
-    bridges = 0
+    bridges = np.zeros(len(pairs), bool)
     for index in candidates[np.argsort(residual[candidates], kind="stable")]:
         a, b = _find(parent, int(pairs[index, 0])), _find(parent, int(pairs[index, 1]))
         if a != b:
             parent[a] = b
-            used[index] = True
-            bridges += 1
+            bridges[index] = True
+    used |= bridges
     return bridges
+
+
+def lone_windows(n: int, pairs: Ints, solution: Solution) -> Mask:
+    """Windows that agree with no other while most of the others agree: what they show is not what the rest shows."""
+    agreeing = pairs[solution.used & ~solution.bridges]
+    main = connected_windows(n, agreeing)
+    lone = np.ones(n, bool)
+    lone[agreeing.ravel()] = False
+    return lone if 2 * np.count_nonzero(main) > n else np.zeros(n, bool)
