@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 BENCHMARKS = {
+    "accuracy": "error of the drift against the truth, five simulations each",
+    "startup": "time that commands take to start",
     "rcc": "time of Locs_RCC and of a plain numpy/scipy version of the same algorithm, one million localizations",
     "image_memory": "memory and scratch of Clip&Filter, Image_RCC and Image_Post_Shift on 200 frames of 2048 x 2048 pixels",
 }

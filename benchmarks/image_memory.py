@@ -7,6 +7,7 @@ anonymous memory is read from outside; a second one is interrupted half-way, as 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import signal
 import subprocess
@@ -17,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from recipes_core.data import ImageStack
-from recipes_core.module import Context
 from recipes_modules.drift_apply import Image_Post_Shift
 from recipes_modules.drift_curve import Drift_Interpolate
 from recipes_modules.drift_rcc import Image_RCC
 from recipes_modules.image_prepare import Image_Pre_Clip_Filter
+
+from recipes_core.data import ImageStack
+from recipes_core.module import Context
 
 N_FRAMES, SIZE, PIXEL = 200, 2048, 100.0
 BOUND = 1500.0
@@ -114,7 +115,7 @@ def watch(scratch: Path, *, interrupt_after: float | None = None) -> dict[str, A
         "peak_anonymous_MB": round(peak, 1),
         "scratch_files_seen_open": seen,
         "left_in_scratch": sorted(path.name for path in scratch.iterdir()),
-        "seconds": {name: round(later - begin, 1) for (name, begin), (_, later) in zip(steps, steps[1:], strict=False)},
+        "seconds": {name: round(later - begin, 1) for (name, begin), (_, later) in itertools.pairwise(steps)},
         "drift_error_px": [float(value) for line in lines if line[0] == "error" for value in line[1:3]],
     }
 
@@ -148,7 +149,9 @@ def measure(repeats: int = 1) -> dict[str, Any]:
         scratch.mkdir()
         whole = watch(scratch)
         interrupted = watch(scratch, interrupt_after=2.0)
-    print(f"{N_FRAMES} frames of {SIZE} x {SIZE}: anonymous memory peaks at {whole['peak_anonymous_MB']:.0f} MB (bound {BOUND:.0f})")
+    print(
+        f"{N_FRAMES} frames of {SIZE} x {SIZE}: anonymous memory peaks at {whole['peak_anonymous_MB']:.0f} MB (bound {BOUND:.0f})"
+    )
     print("seconds:", ", ".join(f"{name} {seconds}" for name, seconds in whole["seconds"].items()))
     print(f"error of the drift along x and y: {whole['drift_error_px']} px")
     for name, run in (("whole run", whole), ("interrupted run", interrupted)):

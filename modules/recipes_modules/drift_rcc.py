@@ -121,7 +121,8 @@ class Image_RCC(ModuleBase):
     for each, in nm and at the frame of the movie that the image stands for (binned and rendered series stand for several frames
     each). Shifts are searched up to an eighth of the image's width. Planes along z are averaged.
 
-    Nothing is done to the edges of the images: `Image_Pre_Clip&Filter` fades them out.
+    What varies by less than five periods over an image (uneven background, vignetting) takes no part, for it does not move with the
+    sample. Nothing is done to the edges of the images: `Image_Pre_Clip&Filter` fades them out.
     """
 
     version = 1
@@ -157,7 +158,7 @@ class Image_RCC(ModuleBase):
         drift = Drift(
             frames,
             found.solution.positions * size,
-            error=found.solution.error * size,
+            error=None if found.solution.error is None else found.solution.error * size,
             measured=(frames[0] - half, frames[-1] + half),
         )
         made: dict[str, Any] = {"output_drift": drift}
@@ -174,8 +175,8 @@ def _tell(ctx: Context, solution: Solution, bound: float, unit: str) -> None:
         ctx.say(line)
     if solution.bridges.any():
         ctx.warn(
-            f"{np.count_nonzero(solution.bridges)} pairs disagree by more than shift_max ({bound:g} {unit}) but were kept, because they alone connect "
-            "parts of the movie; the drift there is doubtful"
+            f"{np.count_nonzero(solution.bridges)} pairs disagree by more than shift_max ({bound:g} {unit}) but were kept, because they "
+            "alone connect parts of the movie; the drift there is doubtful"
         )
 
 

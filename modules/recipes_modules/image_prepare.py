@@ -15,13 +15,17 @@ from recipes_core.ports import Float, Input, Int, ListOf, Output, Range, Str
 
 Image = npt.NDArray[np.float32]
 
+MOST_BACKGROUND = 0.3
+"""Contrast that a faded background may have, as a part of the image's own."""
+
 
 class Image_Pre_Clip_Filter(ModuleBase):
     """Removes noise, background and saturated pixels from images, and fades out their edges.
 
     In this order, plane by plane: a median filter; values at or below `threshold_lower` become `clip_to_lower`, those at or above
     `threshold_upper` become `clip_to_upper`; `threshold_lower` is subtracted; the edges fade out (Tukey window), so that they do not
-    correlate. Pixels that are not finite become `clip_to_lower`.
+    correlate. Pixels that are not finite become `clip_to_lower`. Background that is left would fade out with the edges and look like
+    structure at rest: set `threshold_lower` to it.
     """
 
     module_name = "Image_Pre_Clip&Filter"
@@ -62,7 +66,18 @@ class Image_Pre_Clip_Filter(ModuleBase):
             ctx.progress(done, input_name.n_frames)
         if n_bad:
             ctx.say(f"{n_bad:,} pixels are not finite and became {self.clip_to_lower:g}")
+        if input_name.n_frames:
+            self._judge(ctx, self._prepared(input_name.frames(0, 1)[0, 0])[0], taper)
         return ImageStack(result, time=input_name.time, metadata=input_name.metadata)
+
+    def _judge(self, ctx: Context, image: Image, taper: Image) -> None:
+        # The faded background correlates in proportion to its own contrast squared, the structure to that of the image.
+        background = float(np.median(image))
+        if abs(background) * float(taper.std()) > MOST_BACKGROUND * float(image.std()):
+            ctx.warn(
+                f"the images keep a background of about {background:.4g}, which fades out with their edges and looks like structure "
+                f"at rest: set threshold_lower to about {self.threshold_lower + background:.4g}"
+            )
 
     def _prepared(self, plane: npt.NDArray[Any]) -> tuple[Image, int]:
         image = plane.astype(np.float32)

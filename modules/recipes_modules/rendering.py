@@ -34,9 +34,7 @@ def _weights(centre: float, sigma: float, first: int, last: int, result: Any) ->
 
 
 @numba.njit(cache=True, nogil=True)
-def add_gaussians(
-    image: Any, x: Any, y: Any, sx: Any, sy: Any, x0: float, y0: float, pixel: float, row0: int, row1: int
-) -> None:
+def add_gaussians(image: Any, x: Any, y: Any, sx: Any, sy: Any, x0: float, y0: float, pixel: float, row0: int, row1: int) -> None:
     """Add a Gaussian of sum 1 for each localization, integrated over pixels, to the rows `row0` to `row1` of `image` (y, x).
 
     Each pixel adds up in the order of the localizations, so that bands of rows may be worked on side by side.

@@ -69,7 +69,12 @@ class Locs_Simulate(ModuleBase):
         if not len(sites):
             raise DataError("no part of a filament lies in the field.", hint="Set field larger or n_filaments higher.")
         frames, which = blink(
-            rng, n=self.n_localizations, n_frames=self.n_frames, n_sites=len(sites), on_time=self.on_time, bleaching=self.bleaching
+            rng,
+            n=self.n_localizations,
+            n_frames=self.n_frames,
+            n_sites=len(sites),
+            on_time=self.on_time,
+            bleaching=self.bleaching,
         )
         moved = drift_path(rng, self.drift, self.n_frames, self.drift_amplitude, self.drift_roughness)
         truth = Drift(np.arange(self.n_frames), -moved, exact=True)

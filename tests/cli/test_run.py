@@ -109,7 +109,10 @@ def test_outputs_name_their_files(recipe_command, files, tmp_path):
     recipe, locs, drift = files
     recipe.write_text(RECIPE + 'outputs: {corrected: "{output_dir}/sub/{file_stub}_done.csv", curve: drift}\n')
     assert recipe_command("run", recipe, locs, "-i", f"extra={drift}", "-o", "out").code == 0
-    assert sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")) == ["drift.npz", "sub/cell7_done.csv"]
+    assert sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")) == [
+        "drift.npz",
+        "sub/cell7_done.csv",
+    ]
 
 
 def test_an_earlier_result_is_replaced_and_others_are_left_alone(recipe_command, files, tmp_path):

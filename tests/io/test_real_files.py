@@ -19,7 +19,14 @@ def test_pyme_hdf(data_file):
         rows = file["Localizations"][:]
     assert len(locs) == 4281
     assert len(locs.columns) == 24
-    for name, raw in {"x": "x", "error_z": "error_z", "sigma": "sig", "frame": "t", "fitResults_x0": "fitResults_x0", "tIndex": "tIndex"}.items():
+    for name, raw in {
+        "x": "x",
+        "error_z": "error_z",
+        "sigma": "sig",
+        "frame": "t",
+        "fitResults_x0": "fitResults_x0",
+        "tIndex": "tIndex",
+    }.items():
         np.testing.assert_array_equal(locs[name], rows[raw])
     assert locs["frame"].dtype.kind == "i"
     assert (locs.units["x"], locs.units["sigma"], locs.units["A"]) == ("nm", "nm", "ADU")

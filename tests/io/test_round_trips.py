@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 
 from recipes_core import io
-from recipes_core.data import Drift, Figure, FrameAxis, HistoryEntry, ImageStack, Localizations, Panel, Picture, Scalars, Series, Table
+from recipes_core.data import (
+    Drift,
+    Figure,
+    FrameAxis,
+    HistoryEntry,
+    ImageStack,
+    Localizations,
+    Panel,
+    Picture,
+    Scalars,
+    Series,
+    Table,
+)
 from recipes_core.errors import DataError, UsageError
 
 RNG = np.random.default_rng(11)
@@ -100,7 +112,14 @@ def test_ome_header_is_understood_by_tifffile(tmp_path):
 
 
 def test_drift(tmp_path):
-    drift = Drift([5.5, 20, 31], RNG.normal(size=(3, 3)), error=np.abs(RNG.normal(size=(3, 3))), measured=(0, 40), exact=False, history=HISTORY)
+    drift = Drift(
+        [5.5, 20, 31],
+        RNG.normal(size=(3, 3)),
+        error=np.abs(RNG.normal(size=(3, 3))),
+        measured=(0, 40),
+        exact=False,
+        history=HISTORY,
+    )
     back = Drift.load(drift.save(tmp_path / "d.npz"))
     for name in ("frames", "correction", "error", "measured", "exact"):
         np.testing.assert_array_equal(getattr(back, name), getattr(drift, name))

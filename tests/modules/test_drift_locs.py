@@ -244,7 +244,7 @@ class TestBadInput:
     def test_localization_far_away(self, small: tuple[Localizations, Drift]) -> None:
         x = small[0]["x"].astype(float)
         x[0] = 1e9
-        with pytest.raises(DataError, match=r"extend over 1e\+06 x .* um, which at a binsize of 40 nm .* Filter out"):
+        with pytest.raises(DataError, match=r"extend over 1e\+06 x .* um, which at a binsize of 20 nm .* Filter out"):
             measure(small[0].with_columns({"x": x}))
 
     def test_frame_far_away(self, small: tuple[Localizations, Drift]) -> None:

@@ -14,9 +14,7 @@ HEAVY = ("numpy", "scipy", "numba", "h5py", "tifffile", "matplotlib", "networkx"
 
 
 def build_wheel(source: Path, target: Path) -> Path:
-    code = (
-        "import os, sys; from hatchling.build import build_wheel; os.chdir(sys.argv[1]); print(build_wheel(sys.argv[2]))"
-    )
+    code = "import os, sys; from hatchling.build import build_wheel; os.chdir(sys.argv[1]); print(build_wheel(sys.argv[2]))"
     done = subprocess.run([sys.executable, "-c", code, str(source), str(target)], check=True, capture_output=True, text=True)
     return target / done.stdout.split()[-1]
 

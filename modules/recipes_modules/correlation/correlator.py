@@ -13,8 +13,7 @@ from recipes_core.module import Context
 from recipes_modules.correlation.cloud import Cloud
 from recipes_modules.correlation.grid import Grid, outer_product, tukey_window
 from recipes_modules.correlation.pairs import measure_pairs
-from recipes_modules.correlation.spectra import SMOOTHING, Image, Spectrum, Transfer, correlation, waves
-from recipes_modules.correlation.width import peak_widths
+from recipes_modules.correlation.spectra import Image, Spectrum, Transfer, correlation, waves
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -24,8 +23,8 @@ Result = TypeVar("Result")
 
 FEW = 6
 """Up to this reach, pixels, shifts are summed one by one."""
-LEAST_KERNEL = 0.6
-"""Peaks are smoothed by at least this, pixels: sums over pixels then stand for integrals."""
+LEAST_COINCIDENCE = 0.05
+"""A peak is at least this part of what one localization contributes that both windows have at the same place."""
 
 
 @dataclass
@@ -54,11 +53,13 @@ class Correlator:
     _taper: Image = field(init=False)
     _transfer: Transfer = field(init=False)
     _waves: list[Image] = field(init=False)
+    _single: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._taper = outer_product(tukey_window(self.grid.shape, self.tukey_size))
         self._transfer = Transfer(self.grid.shape)
         self._waves = waves(self.grid.shape, self.reach)
+        self._single = float(self._transfer.response((0, 0, 0))[0, 0, 0])
 
     def _rows(self, start: int, stop: int) -> tuple[Any, ...]:
         cloud, grid = self.cloud, self.grid
@@ -129,21 +130,12 @@ class Correlator:
         """Shift (x, y, z) in nm to add to the second of two windows; NaN where their correlation has no peak."""
         from recipes_modules.correlation.peak import find_peak
 
-        found = np.empty(4)
-        find_peak(np.ascontiguousarray(values), kernel, found)
+        found = np.full(4, np.nan)
+        # Where nothing coincides, rounding still leaves a highest value.
+        if float(values.max()) - float(values.mean(dtype=np.float64)) >= LEAST_COINCIDENCE * self._single:
+            find_peak(np.ascontiguousarray(values), kernel, found)
         return found[2::-1] * self.grid.pixel
 
     def peaks(self, maps: Maps, kernel: Floats) -> Floats:
         """Shift of each of several correlations, (n, 3) nm."""
         return np.array(list(self.ctx.map(lambda values: self.peak(values, kernel), maps)))
-
-
-def matched_kernel(correlations: Maps) -> Floats:
-    """The filter (z, y, x; pixels) under which peaks as wide as these stand out best from noise: one of their own width."""
-    mean = np.mean(correlations, axis=0, dtype=np.float64)
-    widths = peak_widths(mean)
-    if widths is None:
-        return np.ones(3)
-    # What is seen is widened by the pixels of both windows; the smoothing of both is part of the filter already.
-    kernel = np.sqrt(np.maximum(widths**2 - 1 / 6 - 4 * SMOOTHING**2, 0.0))
-    return np.clip(kernel, LEAST_KERNEL, np.maximum(LEAST_KERNEL, (np.array(mean.shape) - 1) / 4))

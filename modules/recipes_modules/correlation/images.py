@@ -21,6 +21,9 @@ Mask = npt.NDArray[np.bool_]
 
 KERNEL = np.ones(3)
 """Smoothing of a peak, pixels."""
+BROAD = 5.0
+"""Waves of fewer periods than this along an image are left out: uneven background, and background under a fading edge, stay where
+they are while the sample moves, and would pull every shift towards none."""
 
 
 @dataclass
@@ -67,7 +70,7 @@ class SeriesCorrelator:
         self.size = (ny, nx)
         self.shape = (1, fast_even_length(ny), fast_even_length(nx))
         self.reach = (0, *search_reach((ny, nx)))
-        self.transfer = Transfer(self.shape)
+        self.transfer = Transfer(self.shape, broad=BROAD)
         self.images: npt.NDArray[np.float32] | None = None
         self.n_not_finite = 0
 

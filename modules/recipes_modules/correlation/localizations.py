@@ -11,10 +11,11 @@ import numpy.typing as npt
 from recipes_core.errors import DataError
 from recipes_core.module import Context
 from recipes_modules.correlation.cloud import Cloud, Curve
-from recipes_modules.correlation.correlator import Correlator, matched_kernel
+from recipes_modules.correlation.correlator import Correlator
 from recipes_modules.correlation.grid import make_grid
 from recipes_modules.correlation.redundant import Solution, choose_pairs, connected_windows, lone_windows, solve_pairs
 from recipes_modules.correlation.template import compare_with_rest
+from recipes_modules.correlation.width import matched_kernel
 from recipes_modules.correlation.windows import TimeWindows
 
 Floats = npt.NDArray[np.float64]
@@ -27,6 +28,8 @@ SEARCH_KERNEL = 1.0
 REFINE_PIXELS, REFINE_NM = 2, 120.0
 """The refinement looks for a peak within so many pixels of the search, or so many nm if that is more."""
 
+MOST_IN_DOUBT = 0.2
+"""Up to this part of the windows may be left out for doubts; where more are, it is the doubts that are doubtful."""
 LOST_WEIGHT = 1e-3
 """Weight of a pair whose peak the refinement did not find."""
 
@@ -55,10 +58,8 @@ class LocalizationDrift:
         The windows that could be placed.
     solution : Solution
         Positions of the windows (x, y, z: what must be added), nm.
-    pairs : array (p, 2)
-        Windows that were compared.
     n_unplaced : int
-        Windows that correlate with no other.
+        Windows that do not correlate with the others.
     correlations : array (p, z, y, x) or None
         What was searched for peaks, where it was asked for.
     search_pixel : float
@@ -67,7 +68,6 @@ class LocalizationDrift:
 
     windows: TimeWindows
     solution: Solution
-    pairs: Ints
     n_unplaced: int
     correlations: npt.NDArray[np.float32] | None
     search_pixel: float
@@ -83,13 +83,13 @@ def estimate(ctx: Context, cloud: Cloud, settings: Settings, *, keep_correlation
     """
     pixel = max(settings.binsize, min(2 * settings.binsize, SEARCH_PIXEL))
     rough, maps = _search(ctx, cloud, settings, pixel, keep_correlations)
-    n_unplaced = len(cloud.windows) - len(rough.windows)
-    cloud = replace(cloud, windows=rough.windows)
+    n, windows = len(cloud.windows), rough.windows
+    cloud = replace(cloud, windows=windows)
     near = math.ceil(max(REFINE_PIXELS * pixel, REFINE_NM) / settings.binsize)
     solution = _refine(ctx, cloud, settings, rough, near)
     if settings.method == "RCC":
-        solution = _anchor(ctx, cloud, settings, solution, near)
-    return LocalizationDrift(rough.windows, solution, rough.pairs, n_unplaced, maps, pixel)
+        solution, windows = _anchor(ctx, cloud, settings, solution, near)
+    return LocalizationDrift(windows, solution, n - len(windows), maps, pixel)
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,8 @@ def _search(
 ) -> tuple[_Rough, npt.NDArray[np.float32] | None]:
     """Positions from the highest peak of every pair within an eighth of the field."""
     still = np.zeros((0, 3), np.float32)
+    # The refinement needs a grid of the binsize itself: what is too large for that is refused before the search.
+    make_grid(*cloud.bounds(still), settings.binsize)
     grid = make_grid(*cloud.bounds(still), pixel)
     search = Correlator(ctx, cloud, grid, settings.tukey_size, still, grid.reach)
     pairs = choose_pairs(len(cloud.windows), settings.method, settings.corr_window)
@@ -162,13 +164,19 @@ def _refine(ctx: Context, cloud: Cloud, settings: Settings, rough: _Rough, near:
     return replace(solution, positions=solution.positions + base - base[0])
 
 
-def _anchor(ctx: Context, cloud: Cloud, settings: Settings, solution: Solution, near: int) -> Solution:
-    """Positions from each window against all the others together."""
+def _anchor(ctx: Context, cloud: Cloud, settings: Settings, solution: Solution, near: int) -> tuple[Solution, TimeWindows]:
+    """Positions from each window against all the others together; windows in doubt are left out."""
     correlator, base = _close_up(ctx, cloud, settings, solution.positions, near)
-    shifts, error = compare_with_rest(correlator, (0.8, 1.0))
-    found = np.isfinite(shifts).all(axis=1, keepdims=True)
-    positions = base + np.where(found, shifts, 0.0)
-    return replace(solution, positions=positions - positions[0], error=solution.error if error is None else error)
+    found = compare_with_rest(correlator, (0.8, 0.9))
+    if found.doubtful.any() and np.count_nonzero(found.doubtful) <= MOST_IN_DOUBT * len(base):
+        # Once more without them: their positions bend the drift that was undone inside their neighbours.
+        kept = ~found.doubtful
+        cloud = replace(cloud, windows=cloud.windows.subset(kept))
+        correlator, base = _close_up(ctx, cloud, settings, solution.positions[kept], near)
+        found = compare_with_rest(correlator, (0.9, 1.0))
+    known = np.isfinite(found.shifts).all(axis=1, keepdims=True)
+    positions = base + np.where(known, found.shifts, 0.0)
+    return replace(solution, positions=positions - positions[0], error=found.error), cloud.windows
 
 
 def _weights(windows: TimeWindows, pairs: Ints) -> Floats:

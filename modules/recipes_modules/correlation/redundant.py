@@ -43,8 +43,8 @@ class Solution:
     ----------
     positions : array (n, d)
         What must be added to each window; 0 for the first.
-    error : array (n, d)
-        Standard error from the residuals of the pairs; 0 for the first, and 0 where there is no redundancy.
+    error : array (n, d) or None
+        Standard error from the residuals of the pairs, 0 for the first; None where there is no redundancy.
     used : array (p,) of bool
         Pairs that took part.
     residual : array (p,)
@@ -54,7 +54,7 @@ class Solution:
     """
 
     positions: Floats
-    error: Floats
+    error: Floats | None
     used: Mask
     residual: Floats
     bridges: Mask
@@ -140,13 +140,13 @@ def _positions(n: int, pairs: Ints, shifts: Floats, weights: Floats) -> Floats:
     return positions
 
 
-def _standard_errors(n: int, pairs: Ints, shifts: Floats, weights: Floats, positions: Floats) -> Floats:
+def _standard_errors(n: int, pairs: Ints, shifts: Floats, weights: Floats, positions: Floats) -> Floats | None:
     from scipy.linalg import cho_solve_banded, cholesky_banded
 
     freedom = len(pairs) - (n - 1)
-    error = np.zeros_like(positions)
     if freedom <= 0:
-        return error
+        return None
+    error = np.zeros_like(positions)
     difference = shifts - (positions[pairs[:, 1]] - positions[pairs[:, 0]])
     variance = (weights[:, np.newaxis] * difference**2).sum(axis=0) / freedom
     factor = cholesky_banded(_laplacian(n, pairs, weights), check_finite=False)

@@ -12,6 +12,8 @@ Spectrum = npt.NDArray[np.complex64]
 
 SMOOTHING = 0.5
 """Gaussian by which each window is smoothed before it is correlated: standard deviation in pixels (Wang et al. 2014)."""
+LEAST_PERIOD = 20.0
+"""Waves shorter than this, pixels, count as structure in any image."""
 
 
 class Transfer:
@@ -23,16 +25,26 @@ class Transfer:
         Of the windows; x is even.
     smoothing : float
         Standard deviation of the Gaussian, pixels.
+    broad : float
+        Waves of fewer than about so many periods along an axis are left out; 0 keeps them.
     """
 
-    def __init__(self, shape: Sequence[int], smoothing: float = SMOOTHING) -> None:
+    def __init__(self, shape: Sequence[int], smoothing: float = SMOOTHING, broad: float = 0.0) -> None:
         self.shape = tuple(shape)
-        self.axes = tuple(axis for axis, n in enumerate(self.shape) if n > 1) or (2,)
+        # x always: the real transform goes along the last of the axes.
+        self.axes = tuple(axis for axis, n in enumerate(self.shape) if n > 1 or axis == 2)
         frequencies = [np.fft.fftfreq(n) for n in self.shape[:-1]] + [np.fft.rfftfreq(self.shape[-1])]
         self._gains = [
             np.exp(-2 * (np.pi * smoothing * frequency) ** 2).astype(np.float32) if n > 1 else np.ones(1, np.float32)
             for frequency, n in zip(frequencies, self.shape, strict=True)
         ]
+        self._high_pass = None
+        if broad:
+            periods = np.zeros(self.spectrum_shape)
+            for axis, (frequency, n) in enumerate(zip(frequencies, self.shape, strict=True)):
+                least = min(broad, n / LEAST_PERIOD)
+                periods += (frequency * n / least).reshape([-1 if a == axis else 1 for a in range(3)]) ** 2
+            self._high_pass = (1 - np.exp(-periods / 2)).astype(np.float32)
 
     @property
     def spectrum_shape(self) -> tuple[int, ...]:
@@ -46,6 +58,8 @@ class Transfer:
         spectrum: Spectrum = rfftn(image, axes=self.axes, workers=1)
         for axis, gain in enumerate(self._gains):
             spectrum *= gain.reshape([-1 if a == axis else 1 for a in range(3)])
+        if self._high_pass is not None:
+            spectrum *= self._high_pass
         # Without the mean the taper of the field would otherwise make a broad hill around no shift.
         spectrum[0, 0, 0] = 0.0
         return spectrum

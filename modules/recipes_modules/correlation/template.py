@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from recipes_modules.correlation.correlator import Correlator, matched_kernel
+from recipes_modules.correlation.correlator import Correlator
+from recipes_modules.correlation.width import matched_kernel
 
 Floats = npt.NDArray[np.float64]
 
+DOUBTFUL = 8.0
+"""Halves of a window that lie apart by more than so many standard errors, or of which one has no peak, are in doubt."""
 
-def compare_with_rest(correlator: Correlator, progress: tuple[float, float]) -> tuple[Floats, Floats | None]:
-    """Shift of each window against all localizations that are not in it, and its standard error.
+
+@dataclass(frozen=True)
+class AgainstRest:
+    """Windows compared with all localizations that are not in them.
+
+    Attributes
+    ----------
+    shifts : array (w, 3)
+        What must be added to each window (x, y, z), nm; NaN where no peak is near.
+    error : array (w, 3) or None
+        Standard errors; None where no window has a peak in both of its halves.
+    doubtful : array (w,) of bool
+        Windows whose two halves say quite different things: what they show is not what the others show.
+    """
+
+    shifts: Floats
+    error: Floats | None
+    doubtful: npt.NDArray[np.bool_]
+
+
+def compare_with_rest(correlator: Correlator, progress: tuple[float, float]) -> AgainstRest:
+    """Compare each window with all localizations that are not in it.
 
     Pairs within a bounded reach join the beginning of a movie to its end by many steps, whose errors add up. The sum of all
     windows, brought together by the drift found so far, is one template for all of them.
 
     Each window is compared in two parts, its earlier and its later localizations. How much they disagree shows how uncertain
     their sum is, including what the localizations themselves contribute.
-
-    Returns
-    -------
-    shifts : array (w, 3)
-        What must be added to each window (x, y, z), nm; NaN where no peak is near.
-    error : array (w, 3) or None
-        Standard errors; None with too few windows to tell.
     """
     cloud, ctx = correlator.cloud, correlator.ctx
     windows = cloud.windows
@@ -49,7 +67,9 @@ def compare_with_rest(correlator: Correlator, progress: tuple[float, float]) -> 
     kernel = matched_kernel(whole)
     shifts = correlator.peaks(whole, kernel)
     apart = correlator.peaks(parts[:, 0], kernel) - correlator.peaks(parts[:, 1], kernel)
-    return shifts, _standard_errors(apart, windows.counts.astype(np.float64))
+    error = _standard_errors(apart, windows.counts.astype(np.float64))
+    doubtful = np.zeros(n, bool) if error is None else ~(np.abs(apart) / 2 <= DOUBTFUL * error).all(axis=1)
+    return AgainstRest(shifts, error, doubtful)
 
 
 def _everything(correlator: Correlator) -> npt.NDArray[np.complex64]:
@@ -73,7 +93,7 @@ def _standard_errors(apart: Floats, counts: Floats) -> Floats | None:
     taken for all windows, from the median, which a few missed peaks do not change.
     """
     known = np.isfinite(apart).all(axis=1)
-    if np.count_nonzero(known) < 5:
+    if not known.any():
         return None
     scaled = np.abs(apart[known]) * np.sqrt(counts[known])[:, np.newaxis] / 2
     # Median of the absolute value of a normal distribution: 0.6745 standard deviations.

@@ -5,7 +5,23 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from recipes_modules.correlation.spectra import SMOOTHING
+
 Floats = npt.NDArray[np.float64]
+
+LEAST_KERNEL = 0.6
+"""Peaks are smoothed by at least this, pixels: sums over pixels then stand for integrals."""
+
+
+def matched_kernel(correlations: npt.NDArray[np.float32]) -> Floats:
+    """The filter (z, y, x; pixels) under which peaks as wide as these stand out best from noise: one of their own width."""
+    mean = np.mean(correlations, axis=0, dtype=np.float64)
+    widths = peak_widths(mean)
+    if widths is None:
+        return np.ones(3)
+    # What is seen is widened by the pixels of both windows; the smoothing of both is part of the filter already.
+    kernel = np.sqrt(np.maximum(widths**2 - 1 / 6 - 4 * SMOOTHING**2, 0.0))
+    return np.clip(kernel, LEAST_KERNEL, np.maximum(LEAST_KERNEL, (np.array(mean.shape) - 1) / 4))
 
 
 def peak_widths(mean: Floats) -> Floats | None:
