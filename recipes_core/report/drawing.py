@@ -10,10 +10,7 @@ from recipes_core.graph import Graph
 def as_text(graph: Graph) -> str:
     """One line a step, in the order in which they run: what it takes and what it makes."""
     lines = [f"{key} ({item.kind.__name__}{'' if item.required else ', optional'})" for key, item in graph.free_inputs.items()]
-    if lines:
-        lines = ["inputs", *(f"  {line}" for line in lines), "steps"]
-    else:
-        lines = ["steps"]
+    lines = ["inputs", *(f"  {line}" for line in lines), "steps"] if lines else ["steps"]
     width = max((len(step) for step in graph.steps), default=0)
     for step in graph.order:
         taken = ", ".join(dict.fromkeys(key for port, key in graph.inputs_of(step) if graph.is_connected(step, port, key)))

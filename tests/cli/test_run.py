@@ -143,7 +143,7 @@ def test_metadata_reach_the_data(recipe_command, tmp_path):
 
 
 def test_a_second_input_of_the_recipe_can_be_left_out_where_it_is_optional(recipe_command, files):
-    recipe, locs, drift = files
+    recipe, locs, _ = files
     ended = recipe_command("run", recipe, locs, "-i", "extra=")
     assert ended.code == 2
     assert "only an optional input" in ended.err

@@ -1,6 +1,7 @@
 """The recipe as an object: lazy execution, invalidation, the toggle, changes of structure."""
 
 import random
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def table(*x):
 def chain(n=3):
     """in -> k0 -> k1 -> k2, each adding 1."""
     keys = ["in", *(f"k{index}" for index in range(n))]
-    return Recipe([Add(input_localizations=a, output_localizations=b) for a, b in zip(keys, keys[1:], strict=False)])
+    return Recipe([Add(input_localizations=a, output_localizations=b) for a, b in pairwise(keys)])
 
 
 def test_only_what_is_asked_for_runs_and_only_once():

@@ -38,7 +38,8 @@ def test_pickles_that_call_something_are_refused(protocol, function):
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 @pytest.mark.parametrize(
-    "value", [(1, 2), [1.5, "a", None, True], {"a": {"b": (1,)}}, "text µ", 2**70, {1, 2}, b"bytes", np.float64(1.5), np.int32(7), np.bool_(True)]
+    "value",
+    [(1, 2), [1.5, "a", None, True], {"a": {"b": (1,)}}, "text µ", 2**70, {1, 2}, b"bytes", np.float64(1.5), np.int32(7), np.bool_(True)]
 )  # fmt: skip
 def test_plain_values_and_numpy_scalars_are_read(protocol, value):
     assert safe_pickle.loads(pickle.dumps(value, protocol)) == value

@@ -24,7 +24,13 @@ def derive(table, **parameters):
 def test_fit_results_get_the_usual_names():
     locs = derive(FIT)
     assert isinstance(locs, Localizations)
-    for name, source in {"x": "fitResults_x0", "sig": "fitResults_sigma", "t": "tIndex", "error_x": "fitError_x0", "z": "fitResults_z0"}.items():
+    for name, source in {
+        "x": "fitResults_x0",
+        "sig": "fitResults_sigma",
+        "t": "tIndex",
+        "error_x": "fitError_x0",
+        "z": "fitResults_z0",
+    }.items():
         np.testing.assert_array_equal(locs[name], FIT[source])
 
 

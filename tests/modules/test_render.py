@@ -61,7 +61,9 @@ def test_pixel_size_and_origin_are_in_the_metadata():
 
 
 def test_the_field_comes_from_metadata_or_from_the_data():
-    named = LOCS.with_provenance(metadata={"ImageBounds.x0": 0.0, "ImageBounds.x1": 2000.0, "ImageBounds.y0": 0.0, "ImageBounds.y1": 1000.0})
+    named = LOCS.with_provenance(
+        metadata={"ImageBounds.x0": 0.0, "ImageBounds.x1": 2000.0, "ImageBounds.y0": 0.0, "ImageBounds.y1": 1000.0}
+    )
     assert image(named, bounds=None).shape == (1, 1, 50, 100)
     assert image(bounds=None).asarray().sum() == pytest.approx(N, rel=0.05)
     assert image(bounds=None, method="histogram").asarray().sum() == N

@@ -91,7 +91,9 @@ def test_bleaching_thins_the_movie_exponentially():
 
 
 def test_directions_of_filaments_forget_themselves_over_the_persistence_length():
-    sites = wormlike_filaments(np.random.default_rng(2), n=1, field=1e7, length=(4e6, 4e6), persistence=1000, spacing=10, radius=0, depth=0)
+    sites = wormlike_filaments(
+        np.random.default_rng(2), n=1, field=1e7, length=(4e6, 4e6), persistence=1000, spacing=10, radius=0, depth=0
+    )
     steps = np.diff(sites[:, :2], axis=0)
     steps = steps[np.hypot(*steps.T) < 11] / 10
     lag = 100  # a contour of one persistence length
