@@ -224,9 +224,10 @@ def build_graph(
                 producers[key] = Place(spec.id, port)
     for spec in steps:
         for port, key in graph.inputs_of(spec.id):
-            known = key in producers or key in declared
-            if not known and graph.input_port(Place(spec.id, port)).optional and port not in spec.written:
-                continue  # a default key that nothing stands behind: not connected
+            declaration = graph.input_port(Place(spec.id, port))
+            stands_for_something = key in producers or key in declared
+            if port not in spec.written and (declaration.deprecated or (declaration.optional and not stands_for_something)):
+                continue  # a default key that nobody asks for or that nothing stands behind: not connected
             consumers.setdefault(key, []).append(Place(spec.id, port))
     graph = Graph(graph.steps, producers, {k: tuple(v) for k, v in consumers.items()}, declared, file, graph.problems)
     graph.problems.extend(_unknown_keys(graph, closed))

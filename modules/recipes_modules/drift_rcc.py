@@ -44,7 +44,7 @@ class Locs_RCC(ModuleBase):
         Localizations, "Localizations", requires=("x", "y", "frame"), desc="localizations that show the drift"
     )
     input_for_mapping = Input(
-        Localizations, "Localizations", optional=True,
+        Localizations, "Localizations", deprecated=True,
         desc="deprecated: localizations for outputName; use Locs_Post_Shift",
     )  # fmt: skip
     output_drift = Output(Drift, "drift", desc="correction to add, one value a window")

@@ -56,7 +56,7 @@ def show_module(name: str, as_json: bool) -> None:
 
 def _describe(ref: ModuleRef, cls: type[ModuleBase]) -> dict[str, Any]:
     inputs = [
-        {"name": port, "type": item.data_type.__name__, "key": item.default_value, "optional": item.optional, "many": item.many,
+        {"name": port, "type": item.data_type.__name__, "key": item.default_value, "optional": item.optional, "deprecated": item.deprecated, "many": item.many,
          "requires": list(item.requires), "desc": item.description}
         for port, item in cls.inputs().items()
     ]  # fmt: skip
@@ -78,7 +78,7 @@ def _describe(ref: ModuleRef, cls: type[ModuleBase]) -> dict[str, Any]:
 
 def _as_text(item: dict[str, Any]) -> str:
     lines = [item["name"] + (f"  (also {', '.join(item['aliases'])})" if item["aliases"] else ""), "", item["doc"], ""]
-    for title, flags in (("inputs", ("optional", "many")), ("outputs", ("diagnostic", "deprecated"))):
+    for title, flags in (("inputs", ("optional", "many", "deprecated")), ("outputs", ("diagnostic", "deprecated"))):
         rows = [
             (port["name"], f"{port['type']}, key {_yaml(port['key'])}" + "".join(f", {flag}" for flag in flags if port[flag])
              + (f", columns {', '.join(port['requires'])}" if port.get("requires") else ""), port["desc"])

@@ -65,11 +65,12 @@ class LiveTable(Listener):
 
         self.verbose = verbose
         self.console = Console()
-        self.live = Live(console=self.console, refresh_per_second=8, transient=True, get_renderable=self._table)
         self.plan: Plan | None = None
         self.results: dict[str, StepResult] = {}
         self.running: tuple[str, float] | None = None
         self.done = 0.0
+        # Last: it draws the table at once.
+        self.live = Live(console=self.console, refresh_per_second=8, transient=True, get_renderable=self._table)
 
     def run_started(self, plan: Plan) -> None:
         self.plan = plan

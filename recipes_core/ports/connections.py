@@ -77,6 +77,8 @@ class Input(Port):
         The module also runs without it.
     many : bool
         Takes a list of keys; `run` receives a list.
+    deprecated : bool
+        Kept for old recipes: connected only where a recipe writes its key.
     """
 
     direction = "input"
@@ -89,12 +91,14 @@ class Input(Port):
         requires: Iterable[str] = (),
         optional: bool = False,
         many: bool = False,
+        deprecated: bool = False,
         desc: str = "",
         aliases: Iterable[str] = (),
     ) -> None:
         self.requires = tuple(requires)
         # A port without a default key is one that may be left unconnected: PYME's rule.
-        self.optional = optional or not default_key
+        self.optional = optional or deprecated or not default_key
+        self.deprecated = deprecated
         self.many = many
         if many:
             default_key = (default_key,) if isinstance(default_key, str) and default_key else tuple(default_key)

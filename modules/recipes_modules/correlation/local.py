@@ -32,25 +32,44 @@ def correlate_near(a: Any, b: Any, waves_z: Any, waves_y: Any, waves_x: Any, val
     """
     nz, ny, nx = a.shape
     rz, ry = waves_z.shape[0] - 1, waves_y.shape[0] - 1
-    real, imag = np.empty(nx, np.float32), np.empty(nx, np.float32)
+    # Real and imaginary part of one frequency along y and of its negative, then their sums and differences.
+    lines = np.empty((4, nx), np.float32)
+    mixed = np.empty((4, nx), np.float32)
     # Real and imaginary part times cosine and sine serve the shifts u and -u alike.
     plane = np.empty((ry + 1, 4, nx), np.float32)
     block = np.zeros((2 * rz + 1, 2 * ry + 1, 2, nx), np.float32)
     for iz in range(nz):
         plane[:] = np.float32(0.0)
-        for iy in range(ny):
+        for iy in range(ny // 2 + 1):
+            partner = (ny - iy) % ny
+            _product(a[iz, iy], b[iz, iy], lines[0], lines[1])
+            if partner == iy:
+                lines[2:] = np.float32(0.0)
+            else:
+                _product(a[iz, partner], b[iz, partner], lines[2], lines[3])
+            # A frequency and its negative have the same cosine and opposite sines.
             for ix in range(nx):
-                p, q = a[iz, iy, ix], b[iz, iy, ix]
-                real[ix] = p.real * q.real + p.imag * q.imag
-                imag[ix] = p.imag * q.real - p.real * q.imag
+                mixed[0, ix] = lines[0, ix] + lines[2, ix]
+                mixed[1, ix] = lines[1, ix] - lines[3, ix]
+            for ix in range(nx):
+                mixed[2, ix] = lines[0, ix] - lines[2, ix]
+                mixed[3, ix] = lines[1, ix] + lines[3, ix]
             for u in range(ry + 1):
                 c, s = waves_y[u, iy, 0], waves_y[u, iy, 1]
-                _add_scaled(plane[u, 0], real, c)
-                _add_scaled(plane[u, 1], imag, s)
-                _add_scaled(plane[u, 2], real, s)
-                _add_scaled(plane[u, 3], imag, c)
+                _add_scaled(plane[u, 0], mixed[0], c)
+                _add_scaled(plane[u, 1], mixed[1], s)
+                _add_scaled(plane[u, 2], mixed[2], s)
+                _add_scaled(plane[u, 3], mixed[3], c)
         _add_plane(plane, waves_z, iz, block)
     _sum_x(block, waves_x, values)
+
+
+@numba.njit(cache=True, nogil=True)
+def _product(a: Any, b: Any, real: Any, imag: Any) -> None:
+    for k in range(a.shape[0]):
+        p, q = a[k], b[k]
+        real[k] = p.real * q.real + p.imag * q.imag
+        imag[k] = p.imag * q.real - p.real * q.imag
 
 
 @numba.njit(cache=True, nogil=True)

@@ -16,6 +16,10 @@ Result = TypeVar("Result")
 
 IN_MEMORY = 400 * 2**20
 """Spectra up to this many bytes stay in memory; more go to scratch."""
+BATCH = 32 * 2**20
+"""Spectra that are made before the next pairs are compared, bytes, where a spectrum is small."""
+TASK = 4
+"""Pairs that a thread compares at a time."""
 
 
 def measure_pairs(
@@ -52,14 +56,14 @@ def measure_pairs(
     """
     first_needed = np.arange(n)
     np.minimum.at(first_needed, pairs[:, 1], pairs[:, 0])
-    batch = max(2, min(ctx.n_threads, 16))
+    size = int(np.prod(spectrum_shape)) * 8
+    batch = max(2, min(ctx.n_threads, 16), min(BATCH // size, 16))
     # The oldest window that any window of this or a later batch is compared with.
     oldest = np.minimum.accumulate(first_needed[::-1])[::-1]
     slots = int((np.minimum(np.arange(n) + batch, n) - oldest).max())
     keeps_first = bool((pairs[:, 0] == 0).all())
     if keeps_first:
         slots = batch + 1
-    size = int(np.prod(spectrum_shape)) * 8
     store = (
         np.empty((slots, *spectrum_shape), np.complex64)
         if slots * size <= IN_MEMORY
@@ -74,8 +78,8 @@ def measure_pairs(
     def fill(window: int) -> None:
         store[slot(window)] = make_spectrum(window)
 
-    def compare(p: int) -> Result:
-        return measure(p, store[slot(int(pairs[p, 0]))], store[slot(int(pairs[p, 1]))])
+    def compare(several: range) -> list[Result]:
+        return [measure(p, store[slot(int(pairs[p, 0]))], store[slot(int(pairs[p, 1]))]) for p in several]
 
     results: list[Result] = []
     ends = np.searchsorted(pairs[:, 1], np.arange(n + 1))
@@ -85,8 +89,9 @@ def measure_pairs(
         stop = min(n, start + batch + (1 if keeps_first and start == 0 else 0))
         for _ in ctx.map(fill, range(start, stop)):
             pass
-        for result in ctx.map(compare, range(int(ends[start]), int(ends[stop]))):
-            results.append(result)
+        last = int(ends[stop])
+        for several in ctx.map(compare, (range(p, min(p + TASK, last)) for p in range(int(ends[start]), last, TASK))):
+            results.extend(several)
             done(len(results))
         start = stop
     return results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,13 +39,16 @@ class Transfer:
             np.exp(-2 * (np.pi * smoothing * frequency) ** 2).astype(np.float32) if n > 1 else np.ones(1, np.float32)
             for frequency, n in zip(frequencies, self.shape, strict=True)
         ]
-        self._high_pass = None
+        self._gain = np.ones((1, 1, 1), np.float32)
+        for axis, gain in enumerate(self._gains):
+            self._gain = self._gain * _along(axis, gain)
         if broad:
-            periods = np.zeros(self.spectrum_shape)
+            periods = np.zeros((1, 1, 1))
             for axis, (frequency, n) in enumerate(zip(frequencies, self.shape, strict=True)):
-                least = min(broad, n / LEAST_PERIOD)
-                periods += (frequency * n / least).reshape([-1 if a == axis else 1 for a in range(3)]) ** 2
-            self._high_pass = (1 - np.exp(-periods / 2)).astype(np.float32)
+                periods = periods + _along(axis, frequency * n / min(broad, n / LEAST_PERIOD)) ** 2
+            self._gain = self._gain * (1 - np.exp(-periods / 2)).astype(np.float32)
+        # Without the mean the taper of the field would otherwise make a broad hill around no shift.
+        self._gain[0, 0, 0] = 0.0
 
     @property
     def spectrum_shape(self) -> tuple[int, ...]:
@@ -56,12 +60,7 @@ class Transfer:
         from scipy.fft import rfftn
 
         spectrum: Spectrum = rfftn(image, axes=self.axes, workers=1)
-        for axis, gain in enumerate(self._gains):
-            spectrum *= gain.reshape([-1 if a == axis else 1 for a in range(3)])
-        if self._high_pass is not None:
-            spectrum *= self._high_pass
-        # Without the mean the taper of the field would otherwise make a broad hill around no shift.
-        spectrum[0, 0, 0] = 0.0
+        spectrum *= self._gain
         return spectrum
 
     def response(self, reach: Sequence[int]) -> Image:
@@ -72,6 +71,10 @@ class Transfer:
             around = np.arange(-reach[axis], reach[axis] + 1)
             profiles.append(np.fft.ifft(full.astype(np.float64) ** 2).real[around].astype(np.float32))
         return profiles[0][:, None, None] * profiles[1][:, None] * profiles[2]
+
+
+def _along(axis: int, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return values.reshape([-1 if a == axis else 1 for a in range(3)])
 
 
 def correlation(a: Spectrum, b: Spectrum, shape: Sequence[int], reach: Sequence[int]) -> Image:
