@@ -56,7 +56,8 @@ def show_module(name: str, as_json: bool) -> None:
 
 def _describe(ref: ModuleRef, cls: type[ModuleBase]) -> dict[str, Any]:
     inputs = [
-        {"name": port, "type": item.data_type.__name__, "key": item.default_value, "optional": item.optional, "deprecated": item.deprecated, "many": item.many,
+        {"name": port, "type": item.data_type.__name__, "key": item.default_value, "optional": item.optional,
+         "deprecated": item.deprecated, "many": item.many,
          "requires": list(item.requires), "desc": item.description}
         for port, item in cls.inputs().items()
     ]  # fmt: skip

@@ -13,8 +13,9 @@ pty = pytest.importorskip("pty", reason="pseudo terminals are POSIX")
 def on_a_terminal(*arguments: str) -> tuple[int, str]:
     ours, theirs = pty.openpty()
     code = "from recipes_core.cli.main import main; main()"
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], stdout=theirs, stderr=theirs, stdin=theirs, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+        [sys.executable, "-c", code, *arguments], stdout=theirs, stderr=theirs, stdin=theirs, env=environment
     )
     os.close(theirs)
     seen = b""

@@ -21,7 +21,7 @@ Maps = npt.NDArray[np.float32]
 
 Result = TypeVar("Result")
 
-FEW = 6
+FEW = 10
 """Up to this reach, pixels, shifts are summed one by one."""
 LEAST_COINCIDENCE = 0.05
 """A peak is at least this part of what one localization contributes that both windows have at the same place."""

@@ -32,11 +32,11 @@ def correlate_near(a: Any, b: Any, waves_z: Any, waves_y: Any, waves_x: Any, val
     """
     nz, ny, nx = a.shape
     rz, ry = waves_z.shape[0] - 1, waves_y.shape[0] - 1
-    # Real and imaginary part of one frequency along y and of its negative, then their sums and differences.
+    # Real and imaginary part of one frequency along y and of its negative.
     lines = np.empty((4, nx), np.float32)
-    mixed = np.empty((4, nx), np.float32)
-    # Real and imaginary part times cosine and sine serve the shifts u and -u alike.
-    plane = np.empty((ry + 1, 4, nx), np.float32)
+    # What is multiplied by the cosine (real, imaginary) and by the sine (imaginary, real): these serve the shifts u and -u alike.
+    even, odd = np.empty(2 * nx, np.float32), np.empty(2 * nx, np.float32)
+    plane = np.empty((ry + 1, 2, 2 * nx), np.float32)
     block = np.zeros((2 * rz + 1, 2 * ry + 1, 2, nx), np.float32)
     for iz in range(nz):
         plane[:] = np.float32(0.0)
@@ -49,17 +49,14 @@ def correlate_near(a: Any, b: Any, waves_z: Any, waves_y: Any, waves_x: Any, val
                 _product(a[iz, partner], b[iz, partner], lines[2], lines[3])
             # A frequency and its negative have the same cosine and opposite sines.
             for ix in range(nx):
-                mixed[0, ix] = lines[0, ix] + lines[2, ix]
-                mixed[1, ix] = lines[1, ix] - lines[3, ix]
+                even[ix] = lines[0, ix] + lines[2, ix]
+                even[nx + ix] = lines[1, ix] + lines[3, ix]
             for ix in range(nx):
-                mixed[2, ix] = lines[0, ix] - lines[2, ix]
-                mixed[3, ix] = lines[1, ix] + lines[3, ix]
+                odd[ix] = lines[1, ix] - lines[3, ix]
+                odd[nx + ix] = lines[0, ix] - lines[2, ix]
             for u in range(ry + 1):
-                c, s = waves_y[u, iy, 0], waves_y[u, iy, 1]
-                _add_scaled(plane[u, 0], mixed[0], c)
-                _add_scaled(plane[u, 1], mixed[1], s)
-                _add_scaled(plane[u, 2], mixed[2], s)
-                _add_scaled(plane[u, 3], mixed[3], c)
+                _add_scaled(plane[u, 0], even, waves_y[u, iy, 0])
+                _add_scaled(plane[u, 1], odd, waves_y[u, iy, 1])
         _add_plane(plane, waves_z, iz, block)
     _sum_x(block, waves_x, values)
 
@@ -74,7 +71,7 @@ def _product(a: Any, b: Any, real: Any, imag: Any) -> None:
 
 @numba.njit(cache=True, nogil=True)
 def _add_plane(plane: Any, waves_z: Any, iz: int, block: Any) -> None:
-    rz, ry, nx = waves_z.shape[0] - 1, plane.shape[0] - 1, plane.shape[2]
+    rz, ry, nx = waves_z.shape[0] - 1, plane.shape[0] - 1, plane.shape[2] // 2
     for v in range(-ry, ry + 1):
         u = abs(v)
         sign = np.float32(1.0 if v >= 0 else -1.0)
@@ -84,7 +81,7 @@ def _add_plane(plane: Any, waves_z: Any, iz: int, block: Any) -> None:
             to_real, to_imag = block[w + rz, v + ry, 0], block[w + rz, v + ry, 1]
             for ix in range(nx):
                 r = plane[u, 0, ix] - sign * plane[u, 1, ix]
-                i = sign * plane[u, 2, ix] + plane[u, 3, ix]
+                i = plane[u, 0, nx + ix] + sign * plane[u, 1, nx + ix]
                 to_real[ix] += r * c - i * s
                 to_imag[ix] += r * s + i * c
 
