@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from traits.api import Any as AnyTrait
-from traits.api import HasStrictTraits
 
 from recipes_core import language
 from recipes_core.data import DataObject, HistoryEntry
-from recipes_core.editing import Snapshot
-from recipes_core.errors import DataError, Problem, RecipeInvalid, UsageError, did_you_mean
-from recipes_core.graph import FreeInput, Graph, build_graph, check_flow
-from recipes_core.language import InputSpec, Override
+from recipes_core.errors import DataError, RecipeInvalid, UsageError, did_you_mean
+from recipes_core.graph import check_flow
+from recipes_core.language import Override
 from recipes_core.module import ModuleBase
 from recipes_core.namespace import Namespace
 from recipes_core.plan import Plan, StepState, make_plan
 from recipes_core.ports import Bool, Int, Str
-from recipes_core.run import Listener, Runner, RunReport, Store
+from recipes_core.run import Listener, Runner, RunReport
 from recipes_core.run.binding import Bound, bind_named
 from recipes_core.run.results import Layout, Selection, check_folder, refuse_unknown, select_results, stub_of
 from recipes_core.run.saving import save_results
+from recipes_core.structure import Structure
 
 
-class Recipe(HasStrictTraits):
+class Recipe(Structure):
     """A recipe: typed modules, connected by keys, run as far as it is asked for.
 
     Attributes
@@ -49,19 +47,11 @@ class Recipe(HasStrictTraits):
     seed = Int(0, low=0)
     execute_on_invalidation = Bool(False)
 
-    _document = AnyTrait()
-    _specs = AnyTrait()
-    _store = AnyTrait()
     _bound = AnyTrait()
-    _cached_graph = AnyTrait()
     _last_targets = AnyTrait()
-    _editing = AnyTrait(0)
-    _pending = AnyTrait(False)
 
     def __init__(self, modules: Iterable[ModuleBase] = (), *, name: str = "recipe", seed: int = 0) -> None:
         super().__init__(name=name, seed=seed)
-        self._specs = []
-        self._store = Store()
         self._bound = {}
         for module in modules:
             self.add(module)
@@ -114,124 +104,7 @@ class Recipe(HasStrictTraits):
             execute_on_invalidation=self.execute_on_invalidation,
         )
 
-    # -- structure -------------------------------------------------------------------------------------------------------
-
-    @property
-    def graph(self) -> Graph:
-        """How the steps are connected now; its `problems` lists what is wrong."""
-        if self._cached_graph is None:
-            document = self._document
-            declared = {name: spec.kind or DataObject for name, spec in self._declared_inputs.items()}
-            self._cached_graph = build_graph(
-                self._specs,
-                declared,
-                file=document.file if document else None,
-                closed=bool(declared),
-                outputs=document.outputs if document else (),
-            )
-        graph: Graph = self._cached_graph
-        return graph
-
-    @property
-    def problems(self) -> list[Problem]:
-        """Faults and warnings of the recipe as it is now."""
-        return [*(self._document.warnings if self._document else ()), *self.graph.problems]
-
-    def source_of(self, key: str) -> str:
-        """The file behind an input; empty where it has none."""
-        return str(self._bound[key].path) if key in self._bound else ""
-
-    @property
-    def _declared_inputs(self) -> Mapping[str, InputSpec]:
-        return self._document.inputs if self._document else {}
-
-    @property
-    def outputs(self) -> Mapping[str, str]:
-        """Key -> file pattern, as the recipe's ``outputs:`` says."""
-        return self._document.outputs if self._document else {}
-
-    @property
-    def file(self) -> Path | None:
-        """The file that the recipe was read from."""
-        return self._document.file if self._document else None
-
-    @property
-    def steps(self) -> dict[str, ModuleBase]:
-        """Step -> module. Changing a parameter marks what depends on it as stale."""
-        return {spec.id: spec.module for spec in self._specs}
-
-    @property
-    def inputs(self) -> dict[str, FreeInput]:
-        """Keys that the recipe must be given."""
-        return self.graph.free_inputs
-
-    def add(self, module: ModuleBase, *, id: str = "") -> str:  # noqa: A002 - the word that recipes use
-        """Add a module; return the name of its step.
-
-        Raises
-        ------
-        RecipeInvalid
-            Where it makes a key that is made already, or closes a circle; the recipe is then as before.
-        """
-        spec = language.make_step(module, [item.id for item in self._specs], id=id)
-        before = Snapshot(self._specs)
-        self._specs = [*self._specs, spec]
-        problems = language.settle_output_keys(self._specs, reserved=self._declared_inputs)
-        self._restructure()
-        problems = problems or [problem for problem in self.graph.problems if problem.severity == "error"]
-        if problems:
-            self._specs = before.restore(self._module_changed)
-            self._restructure()
-            raise RecipeInvalid(problems[0].message, problems=problems)
-        module.watch(self._module_changed)
-        self._changed()
-        return str(spec.id)
-
-    def remove(self, step: str | ModuleBase) -> None:
-        """Remove a step by name or module; what depended on it becomes stale."""
-        found = [spec for spec in self._specs if step in (spec.id, spec.module)]
-        if not found:
-            hint = did_you_mean(str(step), self.steps, what="its steps")
-            raise UsageError(f"the recipe has no step '{step}'.", code="U122", hint=hint)
-        found[0].module.watch(None)
-        self._specs = [spec for spec in self._specs if spec is not found[0]]
-        self._restructure()
-        self._changed()
-
-    @contextlib.contextmanager
-    def edit(self) -> Iterator[Self]:
-        """Several changes as one: with `execute_on_invalidation` the recipe runs once, at the end; an error undoes them all."""
-        before = Snapshot(self._specs)
-        self._editing += 1
-        try:
-            yield self
-        except BaseException:
-            self._editing -= 1
-            self._specs = before.restore(self._module_changed)
-            self._pending = self._pending and self._editing > 0
-            self._restructure()
-            raise
-        self._editing -= 1
-        if self._pending and not self._editing:
-            self._pending = False
-            self._changed()
-
-    def _module_changed(self, module: ModuleBase, name: str) -> None:
-        if name not in module.parameters():
-            for spec in self._specs:
-                if spec.module is module:
-                    spec.written |= {name}
-            self._restructure()
-        self._changed()
-
-    def _restructure(self) -> None:
-        self._cached_graph = None
-        self._store.forget_all_but(self.steps)
-        # What a step no longer makes must not be mistaken for something that the user gave.
-        graph = self.graph
-        for key in self._store.made_keys():
-            if key not in graph.producers:
-                self._store.drop([key])
+    # -- changes ----------------------------------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
         before = getattr(self, name, None) if name == "seed" else None
@@ -252,6 +125,10 @@ class Recipe(HasStrictTraits):
         return target in self.graph.producers or target in self.steps
 
     # -- inputs ----------------------------------------------------------------------------------------------------------
+
+    def source_of(self, key: str) -> str:
+        """The file behind an input; empty where it has none."""
+        return str(self._bound[key].path) if key in self._bound else ""
 
     def load_inputs(self, files: Mapping[str, str | Path]) -> None:
         """Give inputs from files; a file is read when a step first needs it.

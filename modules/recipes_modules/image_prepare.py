@@ -15,7 +15,7 @@ from recipes_core.ports import Float, Input, Int, ListOf, Output, Range, Str
 
 Image = npt.NDArray[np.float32]
 
-MOST_BACKGROUND = 0.3
+MOST_BACKGROUND = 1.0
 """Contrast that a faded background may have, as a part of the image's own."""
 
 
