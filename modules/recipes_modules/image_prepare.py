@@ -85,7 +85,11 @@ class Image_Pre_Clip_Filter(ModuleBase):
         n_bad = int(image.size - np.count_nonzero(finite))
         if n_bad:
             image[~finite] = self.clip_to_lower
-        if self.median_filter_size > 1:
+        if self.median_filter_size == 3:
+            from recipes_modules.median import median_3x3
+
+            image = median_3x3(image)
+        elif self.median_filter_size > 1:
             from scipy.ndimage import median_filter
 
             image = median_filter(image, self.median_filter_size)

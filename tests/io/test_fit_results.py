@@ -55,7 +55,11 @@ def test_localizations_are_sorted_by_frame_under_the_usual_names(h5r):
     locs = Localizations.load(path)
     order = np.argsort(rows["tIndex"], kind="stable")
     np.testing.assert_array_equal(locs["t"], np.arange(50))
-    for name, (group, field) in {"x": ("fitResults", "x0"), "sig": ("fitResults", "sigma"), "error_y": ("fitError", "y0")}.items():
+    for name, (group, field) in {
+        "x": ("fitResults", "x0"),
+        "sig": ("fitResults", "sigma"),
+        "error_y": ("fitError", "y0"),
+    }.items():
         np.testing.assert_array_equal(locs[name], rows[group][field][order])
 
 

@@ -11,7 +11,9 @@ from recipes_modules.correlation.rendering import histogram, squared_weight
 from recipes_modules.correlation.spectra import Transfer, correlation, waves
 from recipes_modules.correlation.width import peak_widths
 from recipes_modules.correlation.windows import cut_windows
+from recipes_modules.median import median_3x3
 from recipes_modules.smoothing import smoothing_spline
+from scipy.ndimage import median_filter
 
 from recipes_core.errors import DataError
 
@@ -239,3 +241,10 @@ class TestSmoothing:
         for _ in range(20):
             y = 1000 * self.X**2 + rng.normal(0, 1, 25)
             assert np.abs(smoothing_spline(self.X, y, 3, 10.0)(at) - 1000 * at**2).max() < 6.0
+
+
+@pytest.mark.parametrize("shape", [(50, 37), (1, 20), (20, 1), (2, 2)])
+def test_median_against_scipy(shape: tuple[int, int]) -> None:
+    # Few values, so that many neighbours are equal.
+    image = np.random.default_rng(0).integers(0, 5, shape).astype(np.float32)
+    np.testing.assert_array_equal(median_3x3(image), median_filter(image, 3))

@@ -21,7 +21,7 @@ from recipes_modules.correlation.windows import TimeWindows
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-SEARCH_PIXEL = 50.0
+SEARCH_PIXEL = 60.0
 """The search takes pixels of twice the binsize, up to this many nm, where the binsize is smaller."""
 SEARCH_KERNEL = 1.0
 """Smoothing of a peak in the search, in its pixels."""
