@@ -82,8 +82,9 @@ def bind_input(graph: Graph, path: str | Path, taken: Iterable[str] = ()) -> lis
             by_name.append(Bound(item.key, content.path, dataset, notes=content.notes))
     if by_name:
         return by_name
-    required = [item for item in free if item.required] or free
-    fitting = [item for item in required if _choose(content, item) is not None]
+    # An input that is needed goes before an optional one of the same type.
+    able = [item for item in free if _choose(content, item) is not None]
+    fitting = [item for item in able if item.required] or able
     if len(fitting) != 1:
         raise _does_not_fit(content, graph, free, ambiguous=fitting)
     dataset = _choose(content, fitting[0])

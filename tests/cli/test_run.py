@@ -199,3 +199,14 @@ def test_version_names_what_it_stands_on(recipe_command):
     assert ended.code == 0
     assert ended.out.startswith("recipe ")
     assert "numpy" in ended.out
+
+
+def test_the_input_goes_to_a_needed_input_before_an_optional_one(recipe_command, files, tmp_path):
+    _, locs, drift = files
+    (tmp_path / "d.yaml").write_text("- Drift_Interpolate: {input_drift_raw: raw, input_truth: truth}\n")
+    assert recipe_command("run", "d.yaml", drift, "-o", "out").code == 0
+    (tmp_path / "o.yaml").write_text(
+        "recipe: 1\ninputs: {locs: {type: Localizations, path: cell7.hdf}, extra: {type: Drift}}\nmodules:\n"
+        "  - Locs_Post_Shift: {input_localizations: locs, input_drift_interpolator: extra, output_name: moved}\n"
+    )
+    assert recipe_command("run", "o.yaml", drift, "-o", "out2").code == 0
