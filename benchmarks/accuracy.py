@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from recipes_modules.drift_curve import Drift_Interpolate
 from recipes_modules.drift_rcc import Locs_RCC
 from recipes_modules.simulate import Locs_Simulate

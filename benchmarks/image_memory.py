@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from recipes_core.data import ImageStack
+from recipes_core.module import Context
 from recipes_modules.drift_apply import Image_Post_Shift
 from recipes_modules.drift_curve import Drift_Interpolate
 from recipes_modules.drift_rcc import Image_RCC
 from recipes_modules.image_prepare import Image_Pre_Clip_Filter
-
-from recipes_core.data import ImageStack
-from recipes_core.module import Context
 
 N_FRAMES, SIZE, PIXEL = 200, 2048, 100.0
 BOUND = 1500.0

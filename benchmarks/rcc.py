@@ -7,13 +7,13 @@ import time
 from typing import Any
 
 import numpy as np
-from recipes_modules.drift_rcc import Locs_RCC
-from recipes_modules.simulate import Locs_Simulate
 from threadpoolctl import threadpool_limits
 
 from benchmarks.plain_rcc import plain_rcc
 from recipes_core.data import Drift, Localizations
 from recipes_core.module import available_threads
+from recipes_modules.drift_rcc import Locs_RCC
+from recipes_modules.simulate import Locs_Simulate
 
 SETTINGS = {"step": 500, "window": 500, "corr_window": 10, "binsize": 30.0}
 

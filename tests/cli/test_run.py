@@ -202,7 +202,7 @@ def test_version_names_what_it_stands_on(recipe_command):
 
 
 def test_the_input_goes_to_a_needed_input_before_an_optional_one(recipe_command, files, tmp_path):
-    _, locs, drift = files
+    *_, drift = files
     (tmp_path / "d.yaml").write_text("- Drift_Interpolate: {input_drift_raw: raw, input_truth: truth}\n")
     assert recipe_command("run", "d.yaml", drift, "-o", "out").code == 0
     (tmp_path / "o.yaml").write_text(

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from recipes_modules import Locs_Simulate
 from scipy.fft import fft2, ifft2
 
 from recipes_core.data import Drift, ImageStack, Localizations
+from recipes_modules import Locs_Simulate
 
 # Displacement of frame k against frame 0 along PYME's axes 0 and 1, nm, by a plain cross-correlation.
 MEASURED = np.array([(-160, 402), (24, 492), (24, 676), (112, 720), (160, 748), (310, 820), (362, 870), (644, 956), (764, 956)])

@@ -6,11 +6,11 @@ from functools import cache
 import numpy as np
 import pytest
 from drift_truth import wormlike
-from recipes_modules import Locs_RCC
 
 from recipes_core.data import Drift, Localizations
 from recipes_core.errors import DataError
 from recipes_core.module import Context
+from recipes_modules import Locs_RCC
 
 SETTINGS = {"step": 500, "window": 500, "binsize": 20.0, "flatten_z": True}
 

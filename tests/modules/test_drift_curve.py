@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recipes_modules import Drift_Interpolate, Drift_Load, Drift_Load_Interpolate, Drift_Save, Locs_Post_Shift
-from recipes_modules.drift_figures import drift_figure
 from scipy.interpolate import UnivariateSpline
 
 from recipes_core.data import Drift, Localizations
 from recipes_core.errors import RecipeError, UsageError
 from recipes_core.module import Context
+from recipes_modules import Drift_Interpolate, Drift_Load, Drift_Load_Interpolate, Drift_Save, Locs_Post_Shift
+from recipes_modules.drift_figures import drift_figure
 
 
 def knots(n: int = 12, *, noise: float = 0.0, first: float = 499.5, step: float = 1000.0) -> Drift:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recipes_modules import Drift_Interpolate, Image_Post_Shift, Image_Pre_Clip_Filter, Image_Pre_Downsample, Image_RCC
 
 from recipes_core.data import Drift, FrameAxis, ImageStack
 from recipes_core.errors import DataError
 from recipes_core.module import Context
+from recipes_modules import Drift_Interpolate, Image_Post_Shift, Image_Pre_Clip_Filter, Image_Pre_Downsample, Image_RCC
 
 NM = 20.0
 METADATA = {"voxelsize.x": NM / 1000, "voxelsize.y": NM / 1000, "voxelsize.z": 1.0}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from drift_truth import wormlike
-from recipes_modules.drift_apply import Locs_Post_Shift
-from recipes_modules.drift_curve import Drift_Interpolate
-from recipes_modules.drift_rcc import Locs_RCC
 
 from recipes_core.data import Drift, Localizations
 from recipes_core.errors import ColumnError, DataError
 from recipes_core.module import Context
+from recipes_modules.drift_apply import Locs_Post_Shift
+from recipes_modules.drift_curve import Drift_Interpolate
+from recipes_modules.drift_rcc import Locs_RCC
 
 SMALL = {"n": 20_000, "n_frames": 8_000, "field": 4000.0, "amplitude": (200.0, 150.0, 0.0)}
 QUICK = {"step": 1000, "window": 1000, "binsize": 20.0, "flatten_z": True}

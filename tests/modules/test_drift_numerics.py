@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import median_filter
+
+from recipes_core.errors import DataError
 from recipes_modules.correlation.local import correlate_near
 from recipes_modules.correlation.peak import find_peak
 from recipes_modules.correlation.redundant import choose_pairs, connected_windows, solve_pairs
@@ -13,9 +16,6 @@ from recipes_modules.correlation.width import peak_widths
 from recipes_modules.correlation.windows import cut_windows
 from recipes_modules.median import median_3x3
 from recipes_modules.smoothing import smoothing_spline
-from scipy.ndimage import median_filter
-
-from recipes_core.errors import DataError
 
 NO_SHIFT = np.zeros((0, 3), np.float32)
 

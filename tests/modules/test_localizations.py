@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from recipes_modules import AddPipelineDerivedVars, ProcessColour
 from scipy.stats import norm
 
 from recipes_core import Localizations, Table
 from recipes_core.errors import DataError
+from recipes_modules import AddPipelineDerivedVars, ProcessColour
 
 RNG = np.random.default_rng(4)
 FIT = Table(

@@ -3,8 +3,8 @@ import subprocess
 import sys
 
 import pytest
-import recipes_modules
 
+import recipes_modules
 from recipes_core.module import ModuleBase
 from recipes_core.plugins import Registry
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from recipes_modules import Image_Compare, Locs_Render, Render_Compare
 from scipy.special import erf
 
 from recipes_core import Context, Localizations
 from recipes_core.errors import DataError, UsageError
+from recipes_modules import Image_Compare, Locs_Render, Render_Compare
 
 RNG = np.random.default_rng(7)
 N = 500

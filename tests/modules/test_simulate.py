@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from recipes_modules import Locs_Simulate
-from recipes_modules.simulate_structures import blink, drift_path, wormlike_filaments
 from scipy.spatial import cKDTree
 
 from recipes_core.errors import UsageError
+from recipes_modules import Locs_Simulate
+from recipes_modules.simulate_structures import blink, drift_path, wormlike_filaments
 
 SMALL = {"n_localizations": 20_000, "n_frames": 5000, "field": 5.0, "n_filaments": 10}
 

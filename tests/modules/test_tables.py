@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from recipes_modules import FilterTable
 
 from recipes_core import Context, Localizations, Table
+from recipes_modules import FilterTable
 
 
 def filtered(table, **filters):
