@@ -20,6 +20,13 @@ Floats = npt.NDArray[np.floating[Any]]
 DYE_RATIOS = {"A647": 0.85, "A680": 0.87, "A750": 0.11, "A700": 0.3, "CF770": 0.11}
 """Part of a dye's light in the first channel of a splitter, where neither recipe nor metadata give it."""
 
+RATIO_ERROR = 0.01
+"""Standard error of a colour ratio where the fit gives none."""
+
+_CAMERA = ("voxelsize.x", "Camera.ElectronsPerCount", "Camera.TrueEMGain")
+_MOST_SEQUENTIAL = 8
+"""Sequential colours whose columns may be named in a recipe before the metadata tell how many there are."""
+
 _FIT_ALIASES = {
     "x": "fitResults_x0", "y": "fitResults_y0", "frame": "tIndex", "A": "fitResults_A", "sigma": "fitResults_sigma",
     "sigma_x": "fitResults_sigmax", "sigma_y": "fitResults_sigmay", "error_x": "fitError_x0", "error_y": "fitError_y0",
@@ -45,33 +52,39 @@ class AddPipelineDerivedVars(ModuleBase):
         columns = known.get("inputFitResults")
         if port != "outputLocalizations" or columns is None:
             return None
-        derived = [name for name, source in _FIT_ALIASES.items() if source in columns]
-        return tuple(dict.fromkeys((*canonical_names(columns).values(), *columns, *derived, "focus", "z")))
+        # The run itself on no rows, with a camera that is known: metadata are not there yet, and photons may come of them.
+        camera = dict.fromkeys(_CAMERA, 1.0)
+        try:
+            return tuple(self._derived(Table({name: np.zeros(0) for name in columns}, metadata=camera)))
+        except DataError:
+            return None  # the run says it, with the data at hand
 
     def run(self, ctx: Context, inputFitResults: Table, inputEvents: Table | None) -> dict[str, Any]:
-        columns: dict[str, Any] = {name: inputFitResults[name] for name in inputFitResults.columns}
-        present = inputFitResults.columns
-        for name, source in _FIT_ALIASES.items():
-            if source in present and name not in columns:
-                columns[name] = inputFitResults[source]
-        for source, name in canonical_names(present).items():
-            columns.setdefault(name, inputFitResults[source])
-        if "x" not in columns or "frame" not in columns:
-            raise DataError("the fit results have no position or frame.", hint=f"They have: {', '.join(present)}.")
-        if "y" not in columns:
-            columns["y"] = 10.0 * columns["frame"]  # PYME's picture of one-dimensional data: time upwards
-        for axis in "xy":
-            if self.pixelSizeNM != 1.0:
-                columns[axis] = columns[axis] * self.pixelSizeNM
-        columns.setdefault("focus", np.zeros(len(inputFitResults)))
-        columns["z"] = self._z(columns)
-        _add_colour_ratio(columns)
-        _add_photons(columns, inputFitResults.metadata)
-        table = Localizations(columns, metadata=inputFitResults.metadata)
+        table = Localizations(self._derived(inputFitResults), metadata=inputFitResults.metadata)
         made: dict[str, Any] = {"outputLocalizations": table}
         if ctx.wanted("outputEventMaps"):
             made["outputEventMaps"] = inputFitResults
         return made
+
+    def _derived(self, fit: Table) -> dict[str, Any]:
+        columns: dict[str, Any] = {name: fit[name] for name in fit.columns}
+        for name, source in _FIT_ALIASES.items():
+            if source in columns and name not in columns:
+                columns[name] = fit[source]
+        for source, name in canonical_names(fit.columns).items():
+            columns.setdefault(name, fit[source])
+        if "x" not in columns or "frame" not in columns:
+            raise DataError("the fit results have no position or frame.", hint=f"They have: {', '.join(fit.columns)}.")
+        if "y" not in columns:
+            columns["y"] = 10.0 * columns["frame"]  # PYME's picture of one-dimensional data: time upwards
+        if self.pixelSizeNM != 1.0:
+            for axis in "xy":
+                columns[axis] = columns[axis] * self.pixelSizeNM
+        columns.setdefault("focus", np.zeros(len(fit)))
+        columns["z"] = self._z(columns)
+        _add_colour_ratio(columns)
+        _add_photons(columns, fit.metadata)
+        return columns
 
     def _z(self, columns: Mapping[str, Any]) -> Any:
         focus = self.foreshortening * columns["focus"]
@@ -83,7 +96,13 @@ class AddPipelineDerivedVars(ModuleBase):
 
 def _add_colour_ratio(columns: dict[str, Any]) -> None:
     names = ("fitResults_Ag", "fitResults_Ar", "fitError_Ag", "fitError_Ar")
-    if not set(names[:2]) <= set(columns) or "gFrac" in columns:
+    if "gFrac" in columns:
+        return
+    if "fitResults_ratio" in columns:  # a fit that tried the ratio of each dye and kept the best
+        columns["gFrac"] = columns["fitResults_ratio"]
+        columns["error_gFrac"] = np.full(len(columns["gFrac"]), RATIO_ERROR)
+        return
+    if not set(names[:2]) <= set(columns):
         return
     green, red = columns["fitResults_Ag"], columns["fitResults_Ar"]
     total = green + red
@@ -95,12 +114,15 @@ def _add_colour_ratio(columns: dict[str, Any]) -> None:
             relative = (error_green / green) ** 2 + (error_green**2 + error_red**2) / total**2
             columns["error_gFrac"] = columns["gFrac"] * np.sqrt(relative)
         else:
-            columns["error_gFrac"] = np.full(len(total), 0.01)
+            columns["error_gFrac"] = np.full(len(total), RATIO_ERROR)
 
 
 def _add_photons(columns: dict[str, Any], metadata: Mapping[str, Any]) -> None:
-    keys = ("voxelsize.x", "Camera.ElectronsPerCount", "Camera.TrueEMGain")
-    values = [metadata.get(key) for key in keys]
+    if "fitResults_photons" in columns:
+        columns.setdefault("photons", columns["fitResults_photons"])
+        # PYME's filters ask for A; fits that yield photons have no height.
+        columns.setdefault("A", columns["fitResults_photons"])
+    values = [metadata.get(key) for key in _CAMERA]
     if "photons" in columns or "A" not in columns or "sigma" not in columns:
         return
     if not all(isinstance(value, (int, float)) and value > 0 for value in values):
@@ -116,6 +138,8 @@ class ProcessColour(ModuleBase):
     Ratiometric data (a column `gFrac`) get for each species `p_<name>`, the probability density of their ratio for that species.
     Data with a column `probe` get `p_chan<i>`, 1 for its own probe and 0 for others. Sequential colours are told by metadata
     (`Protocol.NumberSequentialColors`, `Protocol.ColorRange<i>`). Data of one colour pass unchanged.
+
+    `ColourNorm` is what the memberships are compared with: the density of a ratio that may be anything from 0 to 1, which is 1.
     """
 
     input = Input(Localizations, "localizations", desc="localizations")
@@ -123,6 +147,12 @@ class ProcessColour(ModuleBase):
     species_ratios = MapOf(Float(0.0), {}, desc="species: part of its light in the first channel")
     species_dyes = MapOf(Str(""), {}, desc="species: dye, for the ratio where none is given")
     ratios_from_metadata = Bool(True, desc="take species from the metadata Sample.Labelling, which then count more")
+
+    def output_columns(self, port: str, known: Mapping[str, tuple[str, ...] | None]) -> tuple[str, ...] | None:
+        columns = known.get("input")
+        if columns is None or "gFrac" in columns or "probe" in columns:
+            return None  # species may come from the metadata, probes from the data
+        return (*columns, *(f"p_chan{index}" for index in range(_MOST_SEQUENTIAL)), "ColourNorm")
 
     def run(self, ctx: Context, input: Localizations) -> Localizations:  # noqa: A002 - PYME's name of the port
         if "gFrac" in input:
@@ -143,7 +173,7 @@ class ProcessColour(ModuleBase):
             return {}
         ratio = table["gFrac"].astype(np.float64)
         error = table.get("error_gFrac")
-        error = np.full(len(ratio), 0.01) if error is None else np.maximum(error.astype(np.float64), 1e-6)
+        error = np.full(len(ratio), RATIO_ERROR) if error is None else np.maximum(error.astype(np.float64), 1e-6)
         added: dict[str, Any] = {
             f"p_{name}": np.exp(-((ratio - centre) ** 2) / (2 * error**2)) / (error * math.sqrt(2 * math.pi))
             for name, centre in ratios.items()

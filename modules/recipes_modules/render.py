@@ -55,11 +55,11 @@ def view_of(table: Localizations, pixel: float, bounds: tuple[float, ...] | None
         Where there is nothing to render or it would take too many pixels.
     """
     names = ("x0", "x1", "y0", "y1")
-    known = [table.metadata.get(f"ImageBounds.{name}") for name in names]
+    known = [value for name in names if _finite(value := table.metadata.get(f"ImageBounds.{name}"))]
     if bounds is not None:
         x0, x1, y0, y1 = bounds
-    elif all(isinstance(value, (int, float)) for value in known) and known[0] != known[1] and known[2] != known[3]:
-        x0, x1, y0, y1 = (float(value) for value in known if value is not None)
+    elif len(known) == len(names) and known[0] != known[1] and known[2] != known[3]:
+        x0, x1, y0, y1 = (float(value) for value in known)
     else:
         good = table.finite_rows("x", "y")
         if not good.any():
@@ -71,14 +71,19 @@ def view_of(table: Localizations, pixel: float, bounds: tuple[float, ...] | None
         x1, y1 = (math.floor(x1 / pixel) + 1) * pixel, (math.floor(y1 / pixel) + 1) * pixel
     if not (x1 >= x0 and y1 >= y0):
         raise DataError("the bounds of the image are empty.", hint="Write bounds as [x0, x1, y0, y1] in nm.")
-    nx, ny = (max(1, math.ceil((high - low) / pixel - 1e-6)) for low, high in ((x0, x1), (y0, y1)))
-    if nx * ny > MOST_PIXELS:
+    # Compared before they become integers: the ends of the numbers of the machine have a distance that is infinite.
+    across, down = (max(1.0, (high - low) / pixel - 1e-6) for low, high in ((x0, x1), (y0, y1)))
+    if across * down > MOST_PIXELS:
         raise DataError(
             f"the localizations extend over {(x1 - x0) / 1000:,.4g} x {(y1 - y0) / 1000:,.4g} um, which at a pixel_size of {pixel:g} nm "
             f"is more than {MOST_PIXELS:,} pixels.",
             hint="Filter out far-away localizations, give bounds, or set a larger pixel_size.",
         )
-    return View(x0, y0, pixel, (ny, nx))
+    return View(x0, y0, pixel, (math.ceil(down), math.ceil(across)))
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def render(

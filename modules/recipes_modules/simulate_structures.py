@@ -117,16 +117,16 @@ def blink(
     """
     frames, sites = np.empty(0, np.int64), np.empty(0, np.int64)
     while len(frames) < n:
-        m = int((n - len(frames)) / on_time * 1.1) + 16
+        m = int((n - len(frames)) / min(on_time, n_frames) * 1.1) + 16
         lasting = rng.geometric(1 / on_time, m)
         u = rng.uniform(size=m)
         start = u if bleaching == 0 else -np.log1p(-u * -np.expm1(-bleaching)) / bleaching
-        first = np.repeat((start * n_frames).astype(np.int64), lasting)
-        since = np.arange(len(first)) - np.repeat(np.cumsum(lasting) - lasting, lasting)
-        found = first + since
-        inside = found < n_frames
-        frames = np.concatenate([frames, found[inside]])
-        sites = np.concatenate([sites, np.repeat(rng.integers(0, n_sites, m), lasting)[inside]])
+        begin = np.minimum((start * n_frames).astype(np.int64), n_frames - 1)
+        # What outlasts the movie is not seen; more than are asked for need not be drawn.
+        lasting = np.minimum(lasting, np.minimum(n_frames - begin, n))
+        since = np.arange(lasting.sum()) - np.repeat(np.cumsum(lasting) - lasting, lasting)
+        frames = np.concatenate([frames, np.repeat(begin, lasting) + since])
+        sites = np.concatenate([sites, np.repeat(rng.integers(0, n_sites, m), lasting)])
     chosen = rng.permutation(len(frames))[:n]
     chosen = chosen[np.argsort(frames[chosen], kind="stable")]
     return frames[chosen], sites[chosen]

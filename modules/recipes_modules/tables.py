@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recipes_core.data import Table
+from recipes_core.errors import DataError
 from recipes_core.module import Context, ModuleBase
 from recipes_core.ports import Bounds, Input, MapOf, Output
 
@@ -30,7 +31,12 @@ class FilterTable(ModuleBase):
         kept = np.ones(len(inputName), dtype=bool)
         for column, (low, high) in self.filters.items():
             values = inputName[column]
-            inside = (values > low) & (values < high)
+            if values.dtype.kind not in "biuf":
+                raise DataError(
+                    f"column '{column}' holds no numbers and cannot lie between bounds.", hint=f"Leave {column} out of filters."
+                )
+            with np.errstate(over="ignore"):  # a bound beyond what a float32 column can hold is no bound
+                inside = (values > low) & (values < high)
             removed = int(np.count_nonzero(~inside))
             alone = int(np.count_nonzero(kept & ~inside))
             missing = int(np.count_nonzero(np.isnan(values))) if values.dtype.kind == "f" else 0

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from recipes_core import Localizations, Table
+from recipes_core import Localizations, Recipe, Table
 from recipes_core.errors import DataError
 from recipes_modules import AddPipelineDerivedVars, ProcessColour
 
@@ -99,3 +99,34 @@ def test_probes_and_sequential_colours():
     sequential = Localizations({"x": np.zeros(4), "y": np.zeros(4), "frame": np.arange(4)}, metadata=told)
     assert colours(sequential)["p_chan0"].tolist() == [1, 1, 0, 0]
     assert colours(sequential)["p_chan1"].tolist() == [0, 0, 1, 1]
+
+
+def test_a_fitted_ratio_is_the_colour_ratio():
+    locs = derive(FIT.with_columns({"fitResults_ratio": np.array([0.85, 0.3, 0.85])}))
+    assert locs["gFrac"].tolist() == [0.85, 0.3, 0.85]
+
+
+def test_fits_that_yield_photons_pass_filters_on_the_height():
+    locs = derive(Table({"tIndex": [0], "fitResults_x0": [1.0], "fitResults_y0": [1.0], "fitResults_photons": [900.0]}))
+    assert (locs["photons"][0], locs["A"][0]) == (900.0, 900.0)
+
+
+@pytest.mark.parametrize("extra", [(), ("fitResults_Ag", "fitResults_Ar"), ("fitResults_ratio",), ("fitResults_photons",)])
+def test_the_columns_are_known_before_the_run(extra):
+    fit = FIT.with_columns({name: np.ones(3) for name in extra})
+    told = AddPipelineDerivedVars().output_columns("outputLocalizations", {"inputFitResults": fit.columns})
+    assert told == derive(fit).columns
+
+
+def test_pyme_s_three_steps_take_splitter_data():
+    """Filters on columns that the steps before derive are no fault."""
+    fit = Table({"tIndex": np.arange(500), **{name: np.full(500, 50.0) for name in
+                ("fitResults_x0", "fitResults_y0", "fitResults_Ag", "fitResults_Ar")}})  # fmt: skip
+    recipe = Recipe.from_yaml("""
+- localisations.AddPipelineDerivedVars: {inputFitResults: FitResults, outputLocalizations: Localizations}
+- localisations.ProcessColour: {input: Localizations, output: colour_mapped, species_ratios: {tubulin: 0.5}}
+- tablefilters.FilterTable: {inputName: colour_mapped, outputName: kept, filters: {A: [5, 20000], p_tubulin: [0, 100]}}
+""")
+    recipe.namespace["FitResults"] = fit
+    assert recipe.problems == []
+    assert len(recipe["kept"]) == 500

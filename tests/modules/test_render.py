@@ -69,6 +69,13 @@ def test_the_field_comes_from_metadata_or_from_the_data():
     assert image(bounds=None, method="histogram").asarray().sum() == N
 
 
+def test_bounds_that_are_no_numbers_are_passed_over():
+    named = LOCS.with_provenance(
+        metadata={"ImageBounds.x0": 0.0, "ImageBounds.x1": np.inf, "ImageBounds.y0": 0.0, "ImageBounds.y1": 500.0}
+    )
+    np.testing.assert_array_equal(image(named, bounds=None).asarray(), image(bounds=None).asarray())
+
+
 def test_a_series_has_one_image_for_so_many_frames():
     series = image(frames_per_image=30, method="histogram")
     frames = LOCS["frame"]
@@ -96,6 +103,9 @@ def test_what_cannot_be_rendered_is_refused():
     far = LOCS.with_columns({"x": np.append(LOCS["x"][:-1], 1e12)})
     with pytest.raises(DataError, match=r"um, which at a pixel_size of 20 nm"):
         image(far, bounds=None)
+    ends = LOCS.with_columns({"x": np.where(np.arange(N) % 2, 1.7e308, -1.7e308)})
+    with pytest.raises(DataError, match=r"um, which at a pixel_size of 20 nm"):
+        image(ends, bounds=None)
     with pytest.raises(DataError, match="no localizations"):
         image(LOCS.select(np.zeros(N, bool)), bounds=None)
     with pytest.raises(DataError, match="no localizations"):

@@ -110,3 +110,9 @@ def test_background_lies_anywhere():
 def test_lengths_the_wrong_way_round_are_refused():
     with pytest.raises(UsageError, match="shortest"):
         Locs_Simulate(length=[5, 2]).apply()
+
+
+def test_molecules_that_outlast_the_movie_take_no_memory_for_it():
+    frames, sites = blink(np.random.default_rng(1), n=1000, n_frames=3, n_sites=5, on_time=1e9, bleaching=0.0)
+    assert len(frames) == len(sites) == 1000
+    assert frames.max() == 2

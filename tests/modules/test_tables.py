@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from recipes_core import Context, Localizations, Table
+from recipes_core.errors import DataError
 from recipes_modules import FilterTable
 
 
@@ -25,6 +26,11 @@ def test_rows_with_nan_fail():
 def test_a_side_may_be_open():
     kept, _ = filtered(Table({"a": [-1e30, 0.0, np.inf]}), a=[None, 5])
     assert kept["a"].tolist() == [-1e30, 0.0]
+
+
+def test_bounds_may_lie_beyond_the_type_of_the_column():
+    kept, _ = filtered(Table({"a": np.array([-1.0, 0.0, 3e38], np.float32)}), a=[-1e300, 1e300])
+    assert len(kept) == 3
 
 
 def test_any_name_of_a_column_works_and_the_type_stays():
@@ -51,3 +57,8 @@ def test_it_warns_when_few_are_left(low):
 
 def test_a_missing_column_is_asked_for_before_the_run():
     assert FilterTable(filters={"A": [0, 1], "b": [0, 1]}).required_columns("inputName") == ("A", "b")
+
+
+def test_a_column_of_words_is_refused():
+    with pytest.raises(DataError, match="'name' holds no numbers"):
+        filtered(Table({"name": np.array(["a", "b"])}), name=[0, 1])
