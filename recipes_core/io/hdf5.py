@@ -1,4 +1,4 @@
-"""What all HDF5 formats share: opening with clear errors, and not following links into other files."""
+"""What all HDF5 formats share: opening with clear errors, and reading nothing but the file itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import h5py
 from recipes_core.errors import FormatError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MOST_COMPRESSED = 2000
+"""How many times smaller than its content a dataset may be on disk; the compressors of HDF5 reach about 1000."""
+_SMALL = 64 * 2**20
 
 
 def is_hdf5(head: bytes) -> bool:
@@ -30,15 +33,35 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise FormatError(f"{path} is damaged or cut off: {reason}") from error
 
 
+def own_dataset(group: h5py.Group, name: str) -> h5py.Dataset | None:
+    """A dataset whose values stand in this file, of a type that h5py knows; None otherwise.
+
+    Links, virtual datasets and external storage make HDF5 read other files, which a data file must not make us do.
+    """
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        return None
+    item = group[name]
+    # Some old datasets have types that h5py refuses only when asked for; opening them is safe.
+    if not isinstance(item, h5py.Dataset) or not _has_known_type(item):
+        return None
+    return None if item.is_virtual or item.external else item
+
+
 def own_datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
-    """Datasets in the root of a file; links into other files are left alone."""
+    """Datasets in the root of a file; what stands in other files is left alone."""
     for name in file:
-        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-            continue
-        # Some old datasets have types that h5py refuses only when asked for; opening them is safe.
-        item = file[name]
-        if isinstance(item, h5py.Dataset) and _has_known_type(item):
+        item = own_dataset(file, name)
+        if item is not None:
             yield name, item
+
+
+def require_stored(path: Path, item: h5py.Dataset) -> None:
+    """Raise FormatError where a dataset claims to hold far more than the file can hold."""
+    stored = item.id.get_storage_size()
+    if item.nbytes > _SMALL + MOST_COMPRESSED * stored:
+        raise FormatError(
+            f"{path}: '{item.name.strip('/')}' claims to hold {item.nbytes / 2**30:.1f} GiB, but the file holds {stored} bytes of it."
+        )
 
 
 def _has_known_type(item: h5py.Dataset) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import inspect
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -41,6 +42,7 @@ def open_file(path: str | Path, **options: Any) -> FileContent:
     for ref in registry().readers.values():
         reader = ref.load()
         if reader.sniff(place, head):
+            _require_known(options, reader, place, ref.summary)
             content = _guarded(reader, place, options, ref.summary)
             return _selected(content, table)
     raise FormatError(f"{place}: {_looks_like(place, head)}", hint=_known_formats())
@@ -83,12 +85,11 @@ def load(path: str | Path, kind: type | None = None, **options: Any) -> Any:
 def split_query(path: str | Path) -> tuple[Path, dict[str, str]]:
     """A path and the options behind its question mark; a file whose own name holds one is found as it is."""
     text = str(path)
-    if "?" not in text or Path(text).exists():
-        return Path(text), {}
     name, _, query = text.rpartition("?")
-    pairs = dict(parse_qsl(query, keep_blank_values=True))
-    if not pairs:
+    # In a glob the question mark stands for a letter.
+    if not name or "=" not in query or _exists(Path(text)):
         return Path(text), {}
+    pairs = dict(parse_qsl(query, keep_blank_values=True))
     for option in pairs:
         if option not in OPTIONS:
             raise UsageError(f"{text}: '?{option}=' is no option of a file.", code="U150", hint=did_you_mean(option, OPTIONS))
@@ -97,7 +98,7 @@ def split_query(path: str | Path) -> tuple[Path, dict[str, str]]:
 
 def is_glob(path: Path) -> bool:
     """Whether a path names several files by a pattern."""
-    return not path.exists() and glob.has_magic(str(path))
+    return not _exists(path) and glob.has_magic(str(path))
 
 
 def loaded(obj: DataObject, path: Path, format_name: str, table: str = "", metadata: dict[str, Any] | None = None) -> DataObject:
@@ -107,12 +108,33 @@ def loaded(obj: DataObject, path: Path, format_name: str, table: str = "", metad
     return obj.with_provenance(metadata={**(metadata or {}), **obj.metadata}, history=(*obj.history, entry))
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be looked into
+        return False
+
+
 def _require_existing(path: Path) -> None:
-    if path.exists() or (is_glob(path) and glob.glob(str(path))):
+    if _exists(path) or (is_glob(path) and glob.glob(str(path))):
         return
-    beside = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+    try:
+        beside = [item.name for item in path.parent.iterdir() if not item.name.startswith(".")]
+    except OSError:
+        beside = []
     hint = did_you_mean(path.name, beside, what="files there")
     raise UsageError(f"there is no file {path}.", code="U151", hint=hint)
+
+
+def _require_known(options: dict[str, Any], reader: Any, path: Path, summary: str) -> None:
+    parameters = inspect.signature(reader.open_content).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    known = ["table", *(name for name in parameters if name != "path")]
+    for option in options:
+        if option not in known:
+            hint = did_you_mean(option, known, what="its options")
+            raise UsageError(f"{path}: '{option}' is no option for {summary}.", code="U150", hint=hint)
 
 
 def _head(path: Path) -> bytes:
@@ -140,10 +162,9 @@ def _selected(content: FileContent, table: str | None) -> FileContent:
         return content
     dataset = content.dataset(table)
     if dataset is None:
-        names = [dataset.name for dataset in content.datasets]
-        raise UsageError(
-            f"{content.path} has no table '{table}'.", code="U153", hint=did_you_mean(table, names, what="its tables")
-        )
+        names = [dataset.name for dataset in content.datasets if dataset.name]
+        hint = did_you_mean(table, names, what="its tables") or "It holds one thing, which has no name; leave '?table=' out."
+        raise UsageError(f"{content.path} has no table '{table}'.", code="U153", hint=hint)
     return FileContent(content.path, content.format, (dataset,), content.metadata, content.notes)
 
 

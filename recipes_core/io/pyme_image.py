@@ -14,7 +14,8 @@ import numpy.typing as npt
 from recipes_core.data import DataObject, FrameAxis, ImageStack
 from recipes_core.errors import DataError, FormatError
 from recipes_core.io.content import Dataset, FileContent
-from recipes_core.io.hdf5 import is_hdf5, opened
+from recipes_core.io.hdf5 import is_hdf5, opened, own_dataset, require_stored
+from recipes_core.io.hdf5_writing import created
 from recipes_core.io.opening import loaded
 from recipes_core.io.pyme_metadata import read_metadata, write_metadata
 
@@ -95,9 +96,10 @@ class PymeImage:
                     f"{path} holds PZF-compressed frames, which are not read.",
                     hint="Save it from PYME as .tif or as uncompressed .h5.",
                 )
-            item = file[DATA]
-            if not isinstance(item, h5py.Dataset) or item.ndim != 3 or item.dtype.kind not in "fiub":
+            item = own_dataset(file, DATA)
+            if item is None or item.ndim != 3 or item.dtype.kind not in "fiub":
                 raise FormatError(f"{path}: /{DATA} is no series of images (frames, X, Y).")
+            require_stored(path, item)
             n_planes = _planes(path, item)
             metadata, history = read_metadata(file, path)
             shape, dtype = item.shape, str(item.dtype)
@@ -132,7 +134,7 @@ def write(obj: ImageStack, path: Path, record: Mapping[str, Any]) -> None:
     if obj.dtype.kind not in "fiub":
         raise DataError(f"images of type {obj.dtype} cannot be written as PYME .h5")
     dtype = np.dtype(np.uint8) if obj.dtype.kind == "b" else obj.dtype
-    with h5py.File(path, "w", track_order=False) as file:
+    with created(path) as (file, check):
         item = file.create_dataset(
             DATA, (nt * nz, nx, ny), dtype, chunks=(1, nx, ny), maxshape=(None, nx, ny), shuffle=True, compression="gzip",
             compression_opts=1, track_times=False,
@@ -142,6 +144,7 @@ def write(obj: ImageStack, path: Path, record: Mapping[str, Any]) -> None:
         for start, block in obj.blocks():
             planes = block.reshape(-1, ny, nx).transpose(0, 2, 1)
             item[start * nz : start * nz + len(planes)] = planes
+            check()
         own = {_START: obj.time.start, _STEP: obj.time.step}
         if obj.time.span is not None:
             own[_SPAN] = obj.time.span

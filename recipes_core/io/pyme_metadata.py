@@ -17,6 +17,8 @@ from recipes_core.io.records import from_json, history_from_json, history_to_jso
 GROUP = "MetaData"
 HISTORY = "Recipes.History"
 RECORD = "Recipes.Record"
+OTHERS = "Recipes.Others"
+"""Metadata whose keys HDF5 cannot hold as names."""
 _PYTABLES = ("CLASS", "TITLE", "VERSION", "PYTABLES_FORMAT_VERSION")
 _AS_JSON = "json:"
 MOST_KEYS = 20_000
@@ -36,6 +38,9 @@ def read_metadata(file: h5py.File, path: Path) -> tuple[dict[str, Any], tuple[Hi
         _collect(group, "", found, path, 0)
     history = history_from_json(str(found.pop(HISTORY, "")))
     found.pop(RECORD, None)
+    others = found.pop(OTHERS, None)
+    if isinstance(others, dict):
+        found.update(others)
     return found, history
 
 
@@ -111,18 +116,26 @@ def write_metadata(
         entries[HISTORY] = history_to_json(history)
     if record:
         entries[RECORD] = to_json(record)
+    awkward = {key: entries.pop(key) for key in sorted(entries) if not _is_plain_key(key)}
+    if awkward:
+        entries[OTHERS] = _AS_JSON + to_json(awkward)
     for key in sorted(entries):
         *groups, name = key.split(".")
         parent = root
         for part in groups:
             parent = parent.require_group(part)
-        _write(parent, name or "value", entries[key])
+        _write(parent, name, entries[key])
+
+
+def _is_plain_key(key: str) -> bool:
+    """Whether each part between the dots can name a group or attribute of HDF5, and none is a mark of PyTables."""
+    return all(part and "/" not in part and "\0" not in part and part not in _PYTABLES for part in key.split("."))
 
 
 def _write(group: h5py.Group, name: str, value: Any) -> None:
     if isinstance(value, (bool, np.bool_)):
         group.attrs[name] = np.uint8(value)
-    elif isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
+    elif isinstance(value, (float, np.integer, np.floating)) or (isinstance(value, int) and -(2**63) <= value < 2**63):
         group.attrs[name] = value
     else:
         text = value if isinstance(value, str) else _AS_JSON + to_json(value)

@@ -14,14 +14,14 @@ from recipes_core.data import DataObject, ImageStack, Localizations, Table
 from recipes_core.data.vocabulary import canonical_names, name_in, unit_of
 from recipes_core.errors import DataError, FormatError
 from recipes_core.io.content import Dataset, FileContent
-from recipes_core.io.hdf5 import is_hdf5, opened, own_datasets
+from recipes_core.io.hdf5 import is_hdf5, opened, own_datasets, require_stored
+from recipes_core.io.hdf5_writing import created
 from recipes_core.io.opening import loaded
 from recipes_core.io.pyme_metadata import read_metadata, write_metadata
 
 FORMAT = "PYME table"
 NOT_DATA = ("Events",)
 BLOCK = 250_000
-MOST_BYTES = 64 * 2**30
 
 # What PYME's viewer makes of the results of a fit.
 _FIT_ALIASES = {
@@ -62,7 +62,7 @@ def _datasets(file: h5py.File, path: Path, metadata: dict[str, Any], history: tu
         if name in NOT_DATA:
             continue
         if item.dtype.names is None:
-            if item.ndim == 3 and item.dtype.kind in "fiu":
+            if item.ndim == 3 and item.dtype.kind in "fiu" and 0 not in item.shape:
                 yield _image(name, item, path, metadata)
             continue
         columns = _flattened(item.dtype)
@@ -97,9 +97,7 @@ def _table(
         kind = Localizations
     units = {names[column]: unit_of(names[column]) for column in columns}
     source = item.name
-    size = sum(kind_.itemsize for _, kind_ in columns.values()) * len(item)
-    if size > MOST_BYTES:
-        raise FormatError(f"{path}: table '{name}' would take {size / 2**30:.0f} GiB.")
+    require_stored(path, item)
 
     def load() -> DataObject:
         values = {names[column]: array for column, array in _read_columns(path, source, columns).items()}
@@ -157,11 +155,13 @@ def write(obj: Table, path: Path, record: Mapping[str, Any]) -> None:
     """Write a flat table under PYME's names, named after the key in `record` for tables that are no localizations."""
     name = "Localizations" if isinstance(obj, Localizations) else str(record.get("key") or "Table").replace("/", "_")
     columns = {_pyme_name(column, obj.columns): obj[column] for column in obj.columns}
+    if not columns:
+        raise DataError("a table without columns cannot be written.")
     for column, values in columns.items():
         if values.dtype.kind not in "fiub":
             raise DataError(f"column '{column}' holds {values.dtype}, which a PYME table cannot hold.")
     dtype = np.dtype([(column, _stored(values.dtype)) for column, values in columns.items()])
-    with h5py.File(path, "w", track_order=False) as file:
+    with created(path) as (file, check):
         chunk = max(1, min(len(obj), 2**18 // max(1, dtype.itemsize)))
         item = file.create_dataset(
             name, (len(obj),), dtype, chunks=(chunk,), maxshape=(None,), shuffle=True, compression="gzip", compression_opts=3,
@@ -173,6 +173,7 @@ def write(obj: Table, path: Path, record: Mapping[str, Any]) -> None:
             for column, values in columns.items():
                 rows[column] = values[start:stop]
             item[start:stop] = rows
+            check()
         write_metadata(file, obj.metadata, obj.history, record)
 
 

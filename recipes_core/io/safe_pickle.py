@@ -10,6 +10,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 MOST_BYTES = 2**20
+MOST_SHARED = 12
+"""How often large values may be used again. A few dozen bytes that use each list twice in the next describe more than memory holds."""
+_LONG = 1000
+_MOST_BITS = 4096
 _PLAIN = {"dict": dict, "list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "complex": complex,
           "str": str, "unicode": str, "int": int, "long": int, "float": float, "bool": bool}  # fmt: skip
 _NUMPY_CORES = ("numpy.core.multiarray", "numpy._core.multiarray")
@@ -31,7 +35,11 @@ class _Array:
             kind = _checked(dtype)
             if not isinstance(data, bytes):
                 data = str(data).encode("latin-1")
+            if len(shape) > 8 or any(n > len(data) for n in shape):
+                raise Refused("an array larger than its content")
             self.value = np.frombuffer(data, kind).reshape(shape, order="F" if fortran else "C")
+        except Refused:
+            raise
         except (TypeError, ValueError) as error:
             raise Refused("an array that is not numeric") from error
 
@@ -80,8 +88,37 @@ def _bytes(content: Any = (), coding: Any = "latin1") -> bytes:
     raise Refused("bytes of a number")
 
 
+class _Memo(dict[int, Any]):
+    """What a pickle has named so far; counts how often large values are fetched."""
+
+    def __init__(self) -> None:
+        self.fetched = 0
+
+    def __getitem__(self, index: int) -> Any:
+        value = super().__getitem__(index)
+        if isinstance(value, (list, tuple, dict, set, frozenset, _Array)) or (
+            isinstance(value, (str, bytes)) and len(value) > _LONG
+        ):
+            self.fetched += 1
+            if self.fetched > MOST_SHARED:
+                raise Refused("a value that contains itself many times")
+        return value
+
+
 # The one in Python: that in C gives memory to whatever index a hostile memo names.
 class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined,misc]
+    dispatch = {**pickle._Unpickler.dispatch}  # type: ignore[attr-defined]
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content), encoding="latin1")
+        self.memo = _Memo()
+
+    def load_dup(self) -> NoReturn:
+        # No pickler writes it, and it multiplies as the memo does.
+        raise Refused("a value that is duplicated")
+
+    dispatch[pickle.DUP[0]] = load_dup  # type: ignore[assignment]
+
     def find_class(self, module: str, name: str) -> Any:
         if module in ("builtins", "__builtin__") and name in _PLAIN:
             return _PLAIN[name]
@@ -114,7 +151,7 @@ def loads(content: bytes) -> Any:
     if len(content) > MOST_BYTES:
         raise Refused(f"a value of {len(content)} bytes")
     try:
-        return _finished(_Unpickler(io.BytesIO(content), encoding="latin1").load())
+        return _finished(_Unpickler(content).load())
     except Refused:
         raise
     except Exception as error:  # a damaged pickle raises nearly anything
@@ -140,4 +177,6 @@ def _finished(value: Any, depth: int = 0) -> Any:
         return {_finished(key, depth + 1): _finished(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return type(value)(_finished(item, depth + 1) for item in value)
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        raise Refused("a number of thousands of digits")
     return value

@@ -1,0 +1,95 @@
+"""New HDF5 files that survive a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+
+class _Disk(io.RawIOBase):
+    """A file for HDF5 that never refuses to be written to.
+
+    The HDF5 library crashes the process where a file cannot be written when it is closed, as on a full disk. This file keeps
+    the first error to itself, lets the library believe that all is well, and has the error raised when the library has gone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+b", buffering=0)
+        self._size = 0
+        self.error: BaseException | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content).cast("B")
+        self._size = max(self._size, self._file.tell() + len(view))
+        self._attempt(lambda: self._write_all(view))
+        return len(view)
+
+    def _write_all(self, view: memoryview) -> None:
+        done = 0
+        while done < len(view):
+            done += self._file.write(view[done:]) or 0
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        found = self._file.readinto(view) or 0
+        # What could not be written is read as zeros: the file is thrown away in any case.
+        view[found:] = bytes(len(view) - found)
+        return len(view)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(self._size + offset, os.SEEK_SET) if whence == os.SEEK_END else self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def truncate(self, size: int | None = None) -> int:
+        self._size = self.tell() if size is None else size
+        self._attempt(lambda: self._file.truncate(self._size))
+        return self._size
+
+    def _attempt(self, action: Callable[[], Any]) -> None:
+        if self.error is not None:
+            return
+        try:
+            action()
+        except BaseException as error:  # Ctrl-C as well: an exception inside HDF5 is as bad as a full disk
+            self.error = error
+
+    def check(self) -> None:
+        """Raise the first error."""
+        if self.error is not None:
+            raise self.error
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextlib.contextmanager
+def created(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+    """A new HDF5 file, and a function that raises what went wrong so far; call it between blocks of a long write.
+
+    Raises
+    ------
+    OSError
+        Where the file could not be written.
+    """
+    with contextlib.closing(_Disk(path)) as disk:
+        with h5py.File(disk, "w", track_order=False) as file:
+            yield file, disk.check
+        disk.check()
