@@ -7,11 +7,14 @@
     ├── RecipeInvalid        exit 3: the recipe is wrong; carries every problem found
     ├── DataError            exit 3: the data are wrong
     │   ├── FormatError          a file cannot be read as what it claims to be
-    │   └── ColumnError          a column is missing (also a KeyError)
+    │   ├── ColumnError          a column is missing (also a KeyError)
+    │   └── NotCacheable         an object that the cache cannot hold
     ├── ExecutionError       exit 1
-    │   └── ModuleFailed         a module raised; carries step and cause
+    │   ├── ModuleFailed         a module raised; carries step and cause
+    │   └── ResultDiffers        made again, a result came out another one
     ├── PluginError          exit 4
     ├── EnvironmentFault     exit 5: a folder cannot be written, no space left
+    │   └── CacheUnwritable      the cache cannot be written; runs go on without it
     └── Cancelled            exit 130
 """
 
@@ -175,6 +178,12 @@ class ColumnError(DataError, KeyError):
     __str__ = RecipeError.__str__
 
 
+class NotCacheable(DataError):
+    """An object that cannot be stored as plain arrays; it can be used, but not kept in the cache."""
+
+    default_code = "D500"
+
+
 class ExecutionError(RecipeError):
     """A run did not finish."""
 
@@ -186,6 +195,18 @@ class ModuleFailed(ExecutionError):
     """A module raised an error that it did not foresee."""
 
     default_code = "X200"
+
+
+class WorkerLost(ExecutionError):
+    """A worker process died at a step, and a second one too."""
+
+    default_code = "X210"
+
+
+class ResultDiffers(ExecutionError):
+    """A result that was made again is not the same."""
+
+    default_code = "X150"
 
 
 class PluginError(RecipeError):
@@ -200,6 +221,12 @@ class EnvironmentFault(RecipeError):
 
     exit_code = ExitCode.ENVIRONMENT
     default_code = "V100"
+
+
+class CacheUnwritable(EnvironmentFault):
+    """The cache cannot be written: no permission, no space, or of another version."""
+
+    default_code = "V300"
 
 
 class Cancelled(RecipeError):

@@ -258,9 +258,10 @@ def _unknown_keys(graph: Graph, closed: bool) -> Iterator[Problem]:
 
 def _cycles(graph: Graph) -> Iterator[Problem]:
     for component in nx.strongly_connected_components(graph.digraph):
-        step = next(step for step in graph.steps if step in component)
+        step = next(iter(component))
         if len(component) == 1 and not graph.digraph.has_edge(step, step):
             continue
+        step = next(step for step in graph.steps if step in component)
         edges = nx.find_cycle(graph.digraph.subgraph(component), step)
         path = " -> ".join([edges[0][0], *(edge[1] for edge in edges)])
         key = graph.digraph.edges[edges[-1][:2]]["keys"][0]

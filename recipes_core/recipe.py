@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from traits.api import Any as AnyTrait
 
 from recipes_core import language
-from recipes_core.data import DataObject, HistoryEntry
-from recipes_core.errors import DataError, RecipeInvalid, UsageError, did_you_mean
-from recipes_core.graph import check_flow
+from recipes_core.data import DataObject
+from recipes_core.errors import ExecutionError, RecipeInvalid, UsageError, did_you_mean
+from recipes_core.inputs import Inputs
 from recipes_core.language import Override
 from recipes_core.module import ModuleBase
 from recipes_core.namespace import Namespace
-from recipes_core.plan import Plan, StepState, make_plan
+from recipes_core.plan import Past, Plan, Where, make_plan
 from recipes_core.ports import Bool, Int, Str
-from recipes_core.run import Listener, Runner, RunReport
-from recipes_core.run.binding import Bound, bind_named
-from recipes_core.run.results import Layout, Selection, check_folder, refuse_unknown, select_results, stub_of
-from recipes_core.run.saving import save_results
-from recipes_core.structure import Structure
+from recipes_core.run import ResultLost, Runner, RunReport
+from recipes_core.run.past import PastBook
+from recipes_core.run.results import Destination, Layout, Selection, check_folder, select_results, stub_of
+from recipes_core.run.runner import MOST_LOSSES
+from recipes_core.run.saving import ResultSaver, Saved
+
+if TYPE_CHECKING:
+    from recipes_core.cache.store import Cache
+    from recipes_core.run.jobs import Job
 
 
-class Recipe(Structure):
+class Recipe(Inputs):
     """A recipe: typed modules, connected by keys, run as far as it is asked for.
 
     Attributes
@@ -35,6 +40,8 @@ class Recipe(Structure):
     execute_on_invalidation : bool
         Whether a change (parameter, wiring, module added or removed, input) runs the targets last asked for again, all sinks
         if none was asked for. Off by default: a change then marks what depends on it as stale, and nothing runs until asked.
+    n_threads : int or None
+        Threads that a module may use; all processors where None. Results do not depend on it.
 
     Examples
     --------
@@ -47,14 +54,17 @@ class Recipe(Structure):
     seed = Int(0, low=0)
     execute_on_invalidation = Bool(False)
 
-    _bound = AnyTrait()
-    _last_targets = AnyTrait()
+    n_threads = Int(None, low=1)
 
-    def __init__(self, modules: Iterable[ModuleBase] = (), *, name: str = "recipe", seed: int = 0) -> None:
+    _last_targets = AnyTrait()
+    _settled = AnyTrait()
+
+    def __init__(
+        self, modules: Iterable[ModuleBase] = (), *, name: str = "recipe", seed: int = 0, cache: Cache | str | Path | bool = False
+    ) -> None:
         super().__init__(name=name, seed=seed)
-        self._bound = {}
-        for module in modules:
-            self.add(module)
+        self.add_all(modules)
+        self.use_cache(cache)
 
     # -- loading ---------------------------------------------------------------------------------------------------------
 
@@ -109,10 +119,11 @@ class Recipe(Structure):
     def __setattr__(self, name: str, value: Any) -> None:
         before = getattr(self, name, None) if name == "seed" else None
         super().__setattr__(name, value)
-        if name == "seed" and self._store is not None and value != before:
+        if name == "seed" and self._space is not None and value != before:
             self._changed()
 
     def _changed(self) -> None:
+        self._revision += 1
         if self._editing:
             self._pending = True
         elif self.execute_on_invalidation:
@@ -124,76 +135,38 @@ class Recipe(Structure):
     def _is_target(self, target: str) -> bool:
         return target in self.graph.producers or target in self.steps
 
-    # -- inputs ----------------------------------------------------------------------------------------------------------
-
-    def source_of(self, key: str) -> str:
-        """The file behind an input; empty where it has none."""
-        return str(self._bound[key].path) if key in self._bound else ""
-
-    def load_inputs(self, files: Mapping[str, str | Path]) -> None:
-        """Give inputs from files; a file is read when a step first needs it.
-
-        Raises
-        ------
-        UsageError
-            Where the recipe has no such input or the file does not exist.
-        DataError
-            Where the file does not fit.
-        """
-        refuse_unknown(files, self.inputs, "input")
-        self.bind([bind_named(self.graph, key, path) for key, path in files.items()])
-
-    def bind(self, bound: Iterable[Bound]) -> None:
-        """Give inputs that are already matched to datasets, and check that types and columns fit all steps."""
-        new = {item.key: self._with_declared_metadata(item) for item in bound}
-        known = {key: item.known() for key, item in {**self._bound, **new}.items() if key in self.inputs}
-        problems = check_flow(self.graph, known)
-        if problems:
-            raise RecipeInvalid(problems[0].message, problems=problems)
-        self._bound.update(new)
-        for key, item in new.items():
-            self._store.put_later(key, item.load)
-        if new:
-            self._changed()
-
-    def default_bindings(self, skip: Collection[str] = ()) -> list[Bound]:
-        """Inputs whose files the recipe itself names, except those that have been given and those in `skip`."""
-        wanted = {
-            name: spec.path
-            for name, spec in self._declared_inputs.items()
-            if spec.path and name not in self._store and name not in skip and name in self.inputs
-        }
-        return [bind_named(self.graph, name, path) for name, path in wanted.items()]
-
-    def _with_declared_metadata(self, item: Bound) -> Bound:
-        declared = self._declared_inputs.get(item.key)
-        if declared is None or not declared.metadata:
-            return item
-        return Bound(item.key, item.path, item.dataset, {**declared.metadata, **item.metadata}, item.notes)
-
     @property
     def namespace(self) -> Namespace:
         """Current objects by key; assign free inputs here."""
         return Namespace(self)
 
-    def give(self, key: str, value: DataObject) -> None:
-        """Give a free input an object; the same as assigning to the namespace."""
-        refuse_unknown([key], self.inputs, "input")
-        kind = self.inputs[key].kind
-        if not isinstance(value, kind):
-            raise DataError(f"input '{key}' takes {kind.__name__}, not {type(value).__name__}", code="D120")
-        if not value.history:
-            value = value.with_provenance(history=(HistoryEntry(key, "given", inputs={"object": type(value).__name__}),))
-        self._bound.pop(key, None)
-        self._store.put(key, value)
-        self._changed()
+    # -- the cache ---------------------------------------------------------------------------------------------------------
 
-    def take_back(self, key: str) -> None:
-        """Leave a free input without an object again."""
-        refuse_unknown([key], self.inputs, "input")
-        self._bound.pop(key, None)
-        self._store.drop([key])
-        self._changed()
+    def use_cache(self, cache: Cache | str | Path | bool = True, name: str = "") -> None:
+        """Keep results on disk, so that they are there in other processes and after a restart; off in Python unless asked for.
+
+        Parameters
+        ----------
+        cache : Cache, path or bool
+            True for the folder that RECIPES_CACHE names, else the user's own; False for memory alone.
+        name : str
+            Tells runs of one recipe on several files apart, for the reasons that a plan gives.
+        """
+        store, book = None, None
+        if cache is not False:
+            from recipes_core.cache.store import Cache
+
+            store = cache if isinstance(cache, Cache) else Cache(None if cache is True else Path(cache))
+            own = str(self.file.resolve()) if self.file else self.name
+            book = PastBook.of_recipe(store.root, f"{own} {name}".strip(), writable=store.writable)
+        self._space.use_cache(store, book)
+        self._revision += 1
+
+    @property
+    def cache(self) -> Cache | None:
+        """Where results are kept; None for memory alone."""
+        found: Cache | None = self._space.cache
+        return found
 
     # -- running ---------------------------------------------------------------------------------------------------------
 
@@ -202,7 +175,7 @@ class Recipe(Structure):
         asked = tuple(targets) if targets is not None else (*self.graph.sinks(), *self.graph.writers())
         for target in asked:
             self.graph.check_target(target)
-        return make_plan(self.graph, self._store, asked, seed=self.seed, forced=lambda step: step in forced)
+        return make_plan(self.graph, self._space, asked, seed=self.seed, forced=lambda step: step in forced)
 
     def execute(self, targets: Iterable[str] | None = None, **inputs: DataObject) -> dict[str, DataObject]:
         """Bring targets up to date (all sinks where None); write no file.
@@ -227,63 +200,81 @@ class Recipe(Structure):
             finally:
                 self._editing -= 1
                 self._pending = self._pending and self._editing > 0
-        self._give_defaults()
         self._last_targets = None if targets is None else tuple(targets)
-        plan = self.plan(self._last_targets)
+        return self._bring_up(self._last_targets)
+
+    def _bring_up(self, targets: tuple[str, ...] | None) -> dict[str, DataObject]:
+        """Run what is missing for targets; return those that are keys."""
+        settled = self._settled
+        if settled is not None and settled[:2] == (self._revision, targets):
+            names: dict[str, str] = settled[2]
+            # Nothing has changed since the last time: what is in memory is current.
+            if all(self._space.in_memory(name) for name in names.values()) and not self._space.any_file_changed():
+                return {key: self._space.get(name) for key, name in names.items()}
+        self._give_defaults()
+        self._space.look_again()
+        plan = self.plan(targets)
         self._run(plan)
-        return {key: self._store.get(key) for key in plan.targets if key in self._store}
+        found = self._objects(plan)
+        if plan.missing == ():
+            made = {key: plan.names[key] for key in found if key in self.graph.producers}
+            self._settled = (self._revision, targets, made) if len(made) == len(found) else None
+        return found
 
-    def _give_defaults(self) -> None:
-        """Bind the recipe's own files without setting off a run."""
-        for item in self.default_bindings():
-            item = self._with_declared_metadata(item)
-            self._bound[item.key] = item
-            self._store.put_later(item.key, item.load)
+    def _objects(self, plan: Plan) -> dict[str, DataObject]:
+        """The objects of a plan that was carried out; damaged ones are made again."""
+        keys = [key for key in plan.targets if key in plan.names]
+        for _ in range(MOST_LOSSES):
+            try:
+                return {key: self._object(plan, key) for key in keys}
+            except ResultLost:
+                plan = self.plan(plan.targets)
+                self._run(plan)
+        raise ExecutionError("results are lost as fast as they are made.", code="X131", hint="Check the disk of the cache.")
 
-    def _run(self, plan: Plan, **options: Any) -> RunReport:
+    def _object(self, plan: Plan, key: str) -> DataObject:
+        if key in self.graph.producers:
+            found: DataObject = self._space.get(plan.names[key])
+        else:
+            found = self._space.given_object(key)
+        return found
+
+    def _refuse_faults(self) -> None:
         errors = [problem for problem in self.graph.problems if problem.severity == "error"]
         if errors:
             raise RecipeInvalid(errors[0].message, problems=errors)
-        return Runner(self.graph, self._store, seed=self.seed, **options).run(plan)
 
-    def run(
-        self,
-        selection: Selection,
-        *,
-        listener: Listener | None = None,
-        n_threads: int | None = None,
-        forced: Collection[str] = (),
-    ) -> RunReport:
-        """Run what a selection of results needs, dropping what nobody takes any more: for one run on the command line."""
+    def _run(self, plan: Plan, **options: Any) -> RunReport:
+        self._refuse_faults()
+        return Runner(self.graph, self._space, partial(self.plan, plan.targets), seed=self.seed, n_threads=self.n_threads, **options).run(plan)
+
+    def job(self, selection: Selection, *, name: str = "", forced: Collection[str] = ()) -> Job:
+        """What a selection of results needs, for `recipes_core.run.jobs.run_jobs`; objects that nobody takes any more are dropped."""
+        from recipes_core.run.jobs import Job
+
         plan = self.plan(selection.targets, forced=forced)
+        self._refuse_faults()
         keep = {*selection.keys, *(key for step in selection.writers for _, key in self.graph.inputs_of(step))}
-        return self._run(plan, listener=listener, n_threads=n_threads, keep=keep)
+        again = partial(self.plan, selection.targets)
+        return Job(name=name, graph=self.graph, space=self._space, plan=plan, plan_again=again, seed=self.seed, keep=keep)
 
     def __getitem__(self, key: str) -> Any:
         """The object behind a key, current: what is missing or stale is computed."""
         if key not in self.graph.producers and key not in self.inputs:
             hint = did_you_mean(key, (*self.graph.producers, *self.inputs), what="its keys")
             raise UsageError(f"the recipe has no key '{key}'.", code="U120", hint=hint)
-        self._give_defaults()
-        self._run(self.plan([key]))
-        return self._store.get(key)
+        return self._bring_up((key,))[key]
 
     def current_keys(self) -> list[str]:
-        """Keys whose objects are current."""
+        """Keys whose objects are current: given, in memory or in the cache."""
         graph = self.graph
-        made = [key for key in self._store.keys() if key in graph.producers]
-        plan = self.plan(made) if made else None
-        current = {step.step for step in plan.steps if step.state is StepState.CURRENT} if plan else set()
-        return [
-            key
-            for key in self._store.keys()
-            if key in graph.free_inputs or (key in graph.producers and graph.producers[key].step in current)
-        ]
+        plan = self.plan(graph.producers)
+        made = [key for key in graph.producers if key in plan.names and self._space.where(plan.names[key]) is not Where.NOWHERE]
+        return [*(key for key in graph.free_inputs if self._space.has_given(key)), *made]
 
     def current_object(self, key: str) -> DataObject:
         """The object behind a key that is current, without computing anything."""
-        value: DataObject = self._store.get(key)
-        return value
+        return self._object(self.plan([key]), key)
 
     # -- saving ----------------------------------------------------------------------------------------------------------
 
@@ -306,12 +297,39 @@ class Recipe(Structure):
         check_folder(Path(output_dir))
         selection = select_results(self.graph, self.outputs, targets)
         self.execute(selection.targets)
-        return self.write(selection, Layout(Path(output_dir), file_stub or self.file_stub()))
+        saved = self.write(selection, Layout(Path(output_dir), file_stub or self.file_stub()))
+        return {item.label: item.path for item in saved}
 
-    def write(self, selection: Selection, layout: Layout) -> dict[str, Path]:
+    def write(self, selection: Selection, layout: Layout) -> list[Saved]:
         """Write results that are current."""
-        destinations = layout.destinations(self.graph, selection, self._store.get)
-        return save_results(destinations, self._store.get, recipe=self.to_yaml(), seed=self.seed)
+        saver = self._saver(selection)
+        return saver.save(layout.destinations(self.graph, selection, saver.kind))
+
+    def states_of_files(self, selection: Selection, destinations: Iterable[Destination]) -> dict[Path, str]:
+        """Whether the files of results are ``current``, ``stale`` or ``missing``; nothing is computed or loaded."""
+        saver = self._saver(selection)
+        return {destination.path: saver.state(destination) for destination in destinations}
+
+    def _saver(self, selection: Selection) -> ResultSaver:
+        about = {
+            "seed": self.seed,
+            "recipe": self.to_yaml(),
+            "folder": str(self._document.base if self._document else Path.cwd()),
+            "inputs": self.inputs_record(),
+        }
+        plan = self.plan(selection.targets)
+        return ResultSaver(self._space, plan, lambda key: self._objects(self.plan([key]))[key], about)
+
+    def digest_of(self, key: str) -> str:
+        """Payload digest of the object behind a key, brought up to date; "the same" means equal digests."""
+        from recipes_core.cache.payload import payload_digest
+
+        return payload_digest(self[key].pack())
+
+    def past(self, step: str) -> Past | None:
+        """How a step was last run, in this process or, with a cache, in an earlier one."""
+        found: Past | None = self._space.past(step)
+        return found
 
     def file_stub(self, given: str | Path | None = None) -> str:
         """Beginning of the names of results: of `given`, else of the first input's file, else of the recipe."""

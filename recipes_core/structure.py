@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,9 +15,9 @@ from recipes_core.data import DataObject
 from recipes_core.editing import Snapshot
 from recipes_core.errors import Problem, RecipeInvalid, UsageError, did_you_mean
 from recipes_core.graph import FreeInput, Graph, build_graph
-from recipes_core.language import InputSpec
+from recipes_core.language import InputSpec, StepSpec
 from recipes_core.module import ModuleBase
-from recipes_core.run import Store
+from recipes_core.run import Workspace
 
 
 class Structure(HasStrictTraits):
@@ -28,15 +28,16 @@ class Structure(HasStrictTraits):
 
     _document = AnyTrait()
     _specs = AnyTrait()
-    _store = AnyTrait()
+    _space = AnyTrait()
     _cached_graph = AnyTrait()
     _editing = AnyTrait(0)
     _pending = AnyTrait(False)
+    _revision = AnyTrait(0)
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
         self._specs = []
-        self._store = Store()
+        self._space = Workspace()
 
     def _changed(self) -> None:
         """Called after every change."""
@@ -94,9 +95,27 @@ class Structure(HasStrictTraits):
         RecipeInvalid
             Where it makes a key that is made already, or closes a circle; the recipe is then as before.
         """
-        spec = language.make_step(module, [item.id for item in self._specs], id=id)
+        spec = language.make_step(module, language.StepNames(self.steps), id=id)
+        self._adopt([*self._specs, spec], Snapshot(self._specs))
+        return str(spec.id)
+
+    def add_all(self, modules: Iterable[ModuleBase]) -> None:
+        """Add modules and check them together: much faster than one by one.
+
+        Raises
+        ------
+        RecipeInvalid
+            Where they do not fit; the recipe is then as before.
+        """
         before = Snapshot(self._specs)
-        self._specs = [*self._specs, spec]
+        taken = language.StepNames(self.steps)
+        specs = [*self._specs, *(language.make_step(module, taken) for module in modules)]
+        if len(specs) > len(self._specs):
+            self._adopt(specs, before)
+
+    def _adopt(self, specs: list[StepSpec], before: Snapshot) -> None:
+        new = specs[len(self._specs) :]
+        self._specs = specs
         problems = language.settle_output_keys(self._specs, reserved=self._declared_inputs)
         self._restructure()
         problems = problems or [problem for problem in self.graph.problems if problem.severity == "error"]
@@ -104,9 +123,9 @@ class Structure(HasStrictTraits):
             self._specs = before.restore(self._module_changed)
             self._restructure()
             raise RecipeInvalid(problems[0].message, problems=problems)
-        module.watch(self._module_changed)
+        for spec in new:
+            spec.module.watch(self._module_changed)
         self._changed()
-        return str(spec.id)
 
     def remove(self, step: str | ModuleBase) -> None:
         """Remove a step by name or module; what depended on it becomes stale."""
@@ -147,9 +166,4 @@ class Structure(HasStrictTraits):
 
     def _restructure(self) -> None:
         self._cached_graph = None
-        self._store.forget_all_but(self.steps)
-        # What a step no longer makes must not be mistaken for something that the user gave.
-        graph = self.graph
-        for key in self._store.made_keys():
-            if key not in graph.producers:
-                self._store.drop([key])
+        self._space.forget_all_but(self.steps)

@@ -13,6 +13,14 @@ ROOT = Path(__file__).resolve().parent.parent
 TEST_DATA = Path(os.environ.get("SMLM_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch) -> Path:
+    """Every test has a cache of its own; none touches the user's."""
+    folder = tmp_path_factory.mktemp("cache") / "cache"
+    monkeypatch.setenv("RECIPES_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def data_file() -> Callable[[str], Path]:
     """Find a real file below SMLM_TEST_DATA, or skip the test."""

@@ -10,12 +10,17 @@ from recipes_core.cli.options import recipe_argument
 
 @click.command("graph", short_help="Show how the steps of a recipe are connected.")
 @recipe_argument
-@click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(["text", "mermaid", "dot", "svg"]), default="text", show_default=True)
 def command(recipe_file: str, form: str) -> None:
-    """Show how the steps of RECIPE are connected: as text, or as a mermaid diagram for documents."""
+    r"""Show how the steps of RECIPE are connected: as text, or as a diagram.
+
+    mermaid is drawn by many sites that show documents, dot by Graphviz, svg by every browser:
+
+    \b
+      recipe graph RECIPE --format svg > graph.svg
+    """
     with faults.reported():
         from recipes_core.recipe import Recipe
-        from recipes_core.report.drawing import as_mermaid, as_text
+        from recipes_core.report.drawing import FORMATS
 
-        graph = Recipe.load(recipe_file).graph
-        click.echo(as_text(graph) if form == "text" else as_mermaid(graph))
+        click.echo(FORMATS[form](Recipe.load(recipe_file).graph).rstrip("\n"))

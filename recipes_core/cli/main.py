@@ -10,9 +10,14 @@ import click
 
 VERBS = {
     "run": ("recipes_core.cli.run_command", "Run a recipe and save its results."),
+    "explain": ("recipes_core.cli.explain_command", "Say what would run and why; write nothing."),
+    "status": ("recipes_core.cli.status_command", "Say which results are current, stale or missing."),
+    "watch": ("recipes_core.cli.watch_command", "Run again when the recipe or an input changes."),
     "check": ("recipes_core.cli.check_command", "Report every fault of a recipe; run nothing."),
     "graph": ("recipes_core.cli.graph_command", "Show how the steps of a recipe are connected."),
     "info": ("recipes_core.cli.info_command", "Show what is in a data file."),
+    "cache": ("recipes_core.cli.cache_command", "Show or clear what is kept of earlier runs."),
+    "runs": ("recipes_core.cli.runs_command", "Show and compare records of earlier runs."),
     "modules": ("recipes_core.cli.modules_command", "List the modules, or show one."),
     "plugins": ("recipes_core.cli.plugins_command", "List the plugins."),
 }

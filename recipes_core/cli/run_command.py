@@ -2,66 +2,75 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from recipes_core.cli import faults
+from recipes_core.cli import options as opt
 from recipes_core.cli.assignments import Assignments
-from recipes_core.cli.options import common_options, recipe_argument
 
 
 @click.command("run", short_help="Run a recipe and save its results.")
-@recipe_argument
-@click.argument("input_file", metavar="[INPUT]", required=False)
-@common_options
-@click.option("-o", "--output", "output_dir", metavar="DIR", help="Folder for the results. Default: RECIPE_results.")
-@click.option(
-    "--target", "targets", metavar="KEY", multiple=True, help="Make and save only this key (or the results of this step)."
-)
+@click.argument("recipe_file", metavar="RECIPE|RESULT")
+@opt.input_argument
+@opt.common_options
+@opt.output_option
+@opt.target_option
+@opt.each_option
+@opt.executor_option
+@opt.jobs_option
+@opt.force_option
+@opt.no_cache_option
 @click.option("--dry-run", is_flag=True, help="Say what would run and why; run and write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
+@click.option("--keep-going", is_flag=True, help="After a failure go on with what does not depend on it.")
+@click.option("--verify", is_flag=True, help="Run everything anew and compare with what the cache holds.")
+@opt.json_option
 @click.option("-v", "--verbose", is_flag=True, help="Say more; show where a module failed.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong.")
 def command(
-    recipe_file: str,
-    input_file: str | None,
-    assignments: Assignments,
-    output_dir: str | None,
-    targets: tuple[str, ...],
-    dry_run: bool,
-    as_json: bool,
-    verbose: bool,
-    quiet: bool,
+    recipe_file: str, input_file: str | None, assignments: Assignments, as_json: bool, verbose: bool, quiet: bool, **choices: Any
 ) -> None:
-    r"""Run RECIPE and save its results.
+    r"""Run RECIPE and save its results; steps whose results are in the cache do not run again.
 
     INPUT is a file for the recipe's one free input of a fitting type; name others with -i.
+    With a RESULT that an earlier run has saved: make it again as its record says, and compare.
 
     \b
     recipe run correct_drift_locs.yaml cell7.hdf -o results
     recipe run localize.yaml -i movie=cell7.tif -m movie.voxelsize.x=0.1 -p threshold=1.2
+    recipe run correct_drift_locs.yaml --each Localizations='data/*.hdf' --executor processes
+    recipe run results/cell7_corrected.hdf
     """
     state: dict[str, Any] = {"steps": [], "outputs": {}}
+    show = "none" if as_json else "quiet" if quiet else "verbose" if verbose else "normal"
     with faults.reported(as_json=as_json, verbose=verbose, state=state):
-        from recipes_core.cli.session import Session
+        from recipes_core import io
 
-        session = Session.open(recipe_file, input_file, assignments)
-        layout = session.layout(Path(output_dir) if output_dir else None)
-        selection = session.select(targets)
-        session.check_destinations(layout, selection)
-        if dry_run:
-            plan = session.recipe.plan(selection.targets)
-            state["steps"] = session.planned_steps(plan)
-            if as_json:
-                faults.print_json(faults.document(0, **state, problems=session.warnings))
-            else:
-                faults.echo_problems(session.warnings)
-                click.echo(plan.explain())
-            return
-        session.run_and_save(
-            layout, selection, state, show="none" if as_json else "quiet" if quiet else "verbose" if verbose else "normal"
-        )
+        if io.looks_like_result(recipe_file):
+            from recipes_core.cli.again import make_again
+
+            problems = make_again(recipe_file, assignments, choices["output_dir"], state, show)
+        else:
+            problems = _run(recipe_file, input_file, assignments, choices, state, show)
         if as_json:
-            faults.print_json(faults.document(0, **state, problems=session.warnings))
+            faults.print_json(faults.document(0, **state, problems=problems))
+
+
+def _run(
+    recipe_file: str, input_file: str | None, assignments: Assignments, choices: dict[str, Any], state: dict[str, Any], show: str
+) -> list[Any]:
+    from recipes_core.cli.running import Choices, run_sessions
+    from recipes_core.cli.session import open_sessions
+
+    dry_run, each, no_cache = (choices.pop(name) for name in ("dry_run", "each", "no_cache"))
+    cache = opt.open_cache(writable=not dry_run, off=no_cache)
+    sessions = open_sessions(recipe_file, input_file, assignments, each, cache)
+    chosen = Choices(show=show, **choices)
+    if dry_run:
+        from recipes_core.cli.explaining import explain_sessions
+
+        explain_sessions(sessions, chosen, state, show)
+    else:
+        run_sessions(sessions, chosen, cache, state)
+    return [problem for session in sessions for problem in session.warnings]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,18 +12,25 @@ import click
 
 from recipes_core.plan import Plan, PlannedStep
 from recipes_core.run import Listener, RunReport, StepResult
+from recipes_core.run.saving import Saved
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 
-def listener_for(show: str) -> Listener:
-    """The listener for ``none``, ``quiet``, ``normal`` or ``verbose``: a live table on a terminal, plain lines in a pipe."""
+def listener_for(show: str, *, batch: bool = False) -> Listener:
+    """The listener for ``none``, ``quiet``, ``normal`` or ``verbose``: a live table on a terminal, plain lines in a pipe.
+
+    Parameters
+    ----------
+    batch : bool
+        Whether several recipes run at once; they get lines.
+    """
     if show == "none":
         return Listener()
     if show == "quiet":
         return QuietLines()
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not batch:
         return LiveTable(verbose=show == "verbose")
     return PlainLines(verbose=show == "verbose")
 
@@ -107,14 +114,14 @@ class LiveTable(Listener):
     def _row(self, planned: PlannedStep) -> tuple[str, str]:
         result = self.results.get(planned.step)
         if result is not None:
-            sign = "[green]✓[/green]" if result.state == "done" else "[red]✗[/red]"
-            return sign, f"{result.seconds:.1f} s"
+            sign = "[green]✓[/green]" if result.state in ("done", "cached") else "[red]✗[/red]"
+            return sign, f"{result.seconds:.1f} s" if result.state == "done" else result.state
         if self.running and self.running[0] == planned.step:
             seconds = time.perf_counter() - self.running[1]
             bar = "━" * round(20 * self.done)
             left = f"  {seconds * (1 / self.done - 1):.0f} s left" if self.done > 0.02 and seconds > 2 else ""
             return "[cyan]●[/cyan]", f"[cyan]{bar}[/cyan][dim]{'━' * (20 - len(bar))}[/dim]  {seconds:.0f} s{left}"
-        return "[dim]·[/dim]", f"[dim]{planned.reason or 'current'}[/dim]"
+        return "[dim]·[/dim]", f"[dim]{planned.reason or planned.state.value}[/dim]"
 
 
 def _plain(text: str) -> str:
@@ -123,17 +130,34 @@ def _plain(text: str) -> str:
     return escape(text)
 
 
-def print_summary(report: RunReport, written: Mapping[str, Path], folder: Path) -> None:
-    """Close a run: what each step made and how long it took, and where the results are."""
+def print_summary(report: RunReport, saved: Sequence[Saved], folder: Path, *, brief: bool = False, name: str = "") -> None:
+    """Close a run: what each step made and how long it took, and where the results are.
+
+    Parameters
+    ----------
+    brief : bool
+        One line, for one of several files.
+    """
     done = [result for result in report.steps if result.state == "done"]
-    width = max((len(result.step) for result in done), default=0)
+    there = [result for result in report.steps if result.state in ("cached", "current")]
+    left = sum(item.unchanged for item in saved)
+    if brief:
+        click.echo(
+            f"{name}: {len(done)} steps run, {len(there)} cached, {len(saved)} results" + (f", {left} unchanged" if left else "")
+        )
+        return
+    width = max((len(result.step) for result in (*done, *there)), default=0)
     click.echo()
-    for result in done:
-        rows = [f"{key}: {text}" for key, text in result.outputs.items()] or [""]
-        click.echo(f"{click.style(f'{result.step:<{width}}', bold=True)}  {result.seconds:7.2f} s  {rows[0]}".rstrip())
-        for row in rows[1:]:
-            click.echo(f"{'':<{width}}  {'':7}    {row}")
-    click.echo(f"\n{len(written)} results in {folder}")
-    for label, path in written.items():
-        shown = path.relative_to(folder) if path.is_relative_to(folder) else path
-        click.echo(f"  {shown}  {click.style(label, dim=True)}")
+    for result in report.steps:
+        if result in there:
+            click.echo(f"{click.style(f'{result.step:<{width}}', dim=True)}  {'cached':>9}  {result.reason}".rstrip())
+        elif result in done:
+            rows = [f"{key}: {text}" for key, text in result.outputs.items()] or [""]
+            click.echo(f"{click.style(f'{result.step:<{width}}', bold=True)}  {result.seconds:7.2f} s  {rows[0]}".rstrip())
+            for row in rows[1:]:
+                click.echo(f"{'':<{width}}  {'':7}    {row}")
+    click.echo(f"\n{len(saved)} results in {folder}")
+    for item in saved:
+        shown = item.path.relative_to(folder) if item.path.is_relative_to(folder) else item.path
+        note = f"{item.label}, unchanged" if item.unchanged else item.label
+        click.echo(f"  {shown}  {click.style(note, dim=True)}")

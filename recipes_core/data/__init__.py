@@ -4,6 +4,7 @@ from recipes_core.data.drift import Drift
 from recipes_core.data.figure import Figure, Panel, Picture, Series
 from recipes_core.data.history import DataObject, HistoryEntry
 from recipes_core.data.imagestack import ArraySource, FrameAxis, FrameSource, ImageStack
+from recipes_core.data.packing import Packed
 from recipes_core.data.scalars import Scalars
 from recipes_core.data.table import Localizations, Table
 
@@ -17,6 +18,7 @@ __all__ = [
     "HistoryEntry",
     "ImageStack",
     "Localizations",
+    "Packed",
     "Panel",
     "Picture",
     "Scalars",

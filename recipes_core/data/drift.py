@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recipes_core.data.history import DataObject, HistoryEntry
+from recipes_core.data.packing import Packed
 from recipes_core.data.persistence import persistence
 from recipes_core.errors import DataError
 
@@ -137,6 +138,31 @@ class Drift(DataObject):
                 view.flags.writeable = False
                 setattr(other, name, view)
         return other
+
+    def pack(self) -> Packed:
+        arrays: dict[str, Any] = {"frames": self.frames, "correction": self.correction}
+        if self.error is not None:
+            arrays["error"] = self.error
+        return Packed(type(self).__name__, {"measured": list(self.measured), "exact": self.exact}, arrays)
+
+    @classmethod
+    def unpack(
+        cls,
+        spec: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        history: Iterable[HistoryEntry],
+    ) -> Self:
+        first, last = spec["measured"]
+        return cls(
+            arrays["frames"],
+            arrays["correction"],
+            error=arrays.get("error"),
+            measured=(first, last),
+            exact=spec["exact"],
+            metadata=metadata,
+            history=history,
+        )
 
     def summary(self) -> str:
         span = np.ptp(self.correction, axis=0)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy.typing as npt
 
 from recipes_core.data.history import DataObject, HistoryEntry
+from recipes_core.data.packing import Packed, put_together, take_apart
 from recipes_core.data.persistence import persistence
 
 Array = npt.NDArray[Any]
@@ -94,6 +95,9 @@ class _Spec:
     share_x: bool = False
 
 
+_PARTS = {cls.__name__: cls for cls in (_Spec, Panel, Series, Picture)}
+
+
 class Figure(DataObject):
     """One or more panels.
 
@@ -127,6 +131,24 @@ class Figure(DataObject):
     def panels(self) -> tuple[Panel, ...]:
         """The panels, row by row."""
         return self.spec.panels
+
+    def pack(self) -> Packed:
+        arrays: dict[str, Any] = {}
+        spec = take_apart(self.spec, arrays, _PARTS)
+        return Packed(type(self).__name__, {"figure": spec}, arrays)
+
+    @classmethod
+    def unpack(
+        cls,
+        spec: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        history: Iterable[HistoryEntry],
+    ) -> Self:
+        parts = put_together(spec["figure"], arrays, _PARTS)
+        figure = cls(parts.panels, metadata=metadata, history=history)
+        figure.spec = parts
+        return figure
 
     def summary(self) -> str:
         return f"figure with {len(self.panels)} panel{'s' if len(self.panels) != 1 else ''}"

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+if TYPE_CHECKING:
+    from recipes_core.data.packing import Packed
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,82 @@ class HistoryEntry:
         return cls(**{name: values[name] for name in known if name in values})
 
 
-def merge_histories(histories: Iterable[tuple[HistoryEntry, ...]]) -> tuple[HistoryEntry, ...]:
-    """Join histories in order, each entry once."""
-    merged: list[HistoryEntry] = []
-    for history in histories:
-        merged.extend(entry for entry in history if entry not in merged)
-    return tuple(merged)
+class History(Sequence[HistoryEntry]):
+    """Entries in order, oldest first, each once; made of other histories without copying them.
+
+    A chain of a thousand steps would otherwise hold half a million entries. They are put in order when somebody looks.
+
+    Parameters
+    ----------
+    entries : iterable of HistoryEntry
+    parents : iterable of History
+        What came before, in order.
+    """
+
+    __slots__ = ("_flat", "_own", "_parents")
+
+    def __init__(self, entries: Iterable[HistoryEntry] = (), parents: Iterable[History] = ()) -> None:
+        self._own = tuple(entries)
+        self._parents = tuple(parents)
+        self._flat: tuple[HistoryEntry, ...] | None = None if self._parents else self._own
+
+    @classmethod
+    def of(cls, entries: Iterable[HistoryEntry]) -> History:
+        """The same history where it is one already."""
+        return entries if isinstance(entries, History) else cls(entries)
+
+    def _entries(self) -> tuple[HistoryEntry, ...]:
+        if self._flat is None:
+            self._flat = tuple(self._walk())
+        return self._flat
+
+    def _walk(self) -> Iterator[HistoryEntry]:
+        # Without recursion: chains may be longer than Python's stack.
+        seen_nodes: set[int] = set()
+        seen: set[str] = set()
+        stack: list[tuple[History, bool]] = [(self, False)]
+        while stack:
+            node, ready = stack.pop()
+            if not ready and id(node) in seen_nodes:
+                continue
+            if not ready and node._flat is None:
+                seen_nodes.add(id(node))
+                stack.append((node, True))
+                stack.extend((parent, False) for parent in reversed(node._parents))
+                continue
+            seen_nodes.add(id(node))
+            for entry in node._own if ready else node._flat or ():
+                name = json.dumps(entry.as_dict(), sort_keys=True, default=str)
+                if name not in seen:
+                    seen.add(name)
+                    yield entry
+
+    @overload
+    def __getitem__(self, index: int) -> HistoryEntry: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[HistoryEntry, ...]: ...
+    def __getitem__(self, index: int | slice) -> HistoryEntry | tuple[HistoryEntry, ...]:
+        return self._entries()[index]
+
+    def __len__(self) -> int:
+        return len(self._entries())
+
+    def __iter__(self) -> Iterator[HistoryEntry]:
+        return iter(self._entries())
+
+    def __bool__(self) -> bool:
+        return bool(self._own or self._parents)
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, (History, tuple)) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<History of {len(self)} entries>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (History, (tuple(self),))
 
 
 class DataObject:
@@ -71,27 +145,45 @@ class DataObject:
     ----------
     metadata : dict
         Flat mapping of dotted names, PYME's where PYME has one (``voxelsize.x`` in um, ``Camera.ReadNoise`` in e-).
-    history : tuple of HistoryEntry
+    history : History
         How it was made, oldest first.
     """
 
     metadata: dict[str, Any]
-    history: tuple[HistoryEntry, ...]
+    history: History
 
     def _init_provenance(self, metadata: Mapping[str, Any] | None, history: Iterable[HistoryEntry]) -> None:
         self.metadata = dict(metadata or {})
-        self.history = tuple(history)
+        self.history = History.of(history)
 
     def with_provenance(self, metadata: Mapping[str, Any] | None = None, history: Iterable[HistoryEntry] | None = None) -> Self:
         """A copy with other metadata or history that shares the data."""
         other = copy.copy(self)
         other.metadata = dict(self.metadata if metadata is None else metadata)
-        other.history = tuple(self.history if history is None else history)
+        other.history = self.history if history is None else History.of(history)
         return other
 
     def read_only(self) -> Self:
         """A view whose arrays refuse to be written to; modules receive this."""
         return self
+
+    def pack(self) -> Packed:
+        """The object as plain arrays and a description, without metadata and history.
+
+        A type that shall be kept in the cache implements `pack` and `unpack`, and is registered under its own name.
+        """
+        raise TypeError(f"{type(self).__name__} has no pack(), so the cache cannot hold it")
+
+    @classmethod
+    def unpack(
+        cls,
+        spec: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        history: Iterable[HistoryEntry],
+    ) -> Self:
+        """Inverse of `pack`; the arrays may be read-only memory maps."""
+        raise TypeError(f"{cls.__name__} has no unpack(), so the cache cannot hold it")
 
     def summary(self) -> str:
         """One line for people: size, columns, range."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recipes_core.data.history import DataObject, HistoryEntry
+from recipes_core.data.packing import Packed
 from recipes_core.data.persistence import persistence
 from recipes_core.errors import DataError
 
@@ -184,6 +185,21 @@ class ImageStack(DataObject):
     def asarray(self) -> Array:
         """All pixels as one array (t, z, y, x) in memory."""
         return self.frames(0, self.n_frames)
+
+    def pack(self) -> Packed:
+        time = {"start": self.time.start, "step": self.time.step, "span": self.time.span}
+        pixels = self.source.array if isinstance(self.source, ArraySource) else self.source
+        return Packed(type(self).__name__, {"time": time}, {"pixels": pixels})
+
+    @classmethod
+    def unpack(
+        cls,
+        spec: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        history: Iterable[HistoryEntry],
+    ) -> Self:
+        return cls(arrays["pixels"], time=FrameAxis(**spec["time"]), metadata=metadata, history=history)
 
     def summary(self) -> str:
         t, z, y, x = self.shape

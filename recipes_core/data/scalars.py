@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from recipes_core.data.history import DataObject, HistoryEntry
+from recipes_core.data.packing import Packed
 from recipes_core.data.persistence import persistence
 
 
@@ -41,6 +42,19 @@ class Scalars(DataObject):
     def keys(self) -> tuple[str, ...]:
         """Names of the values."""
         return tuple(self.values)
+
+    def pack(self) -> Packed:
+        return Packed(type(self).__name__, {"values": self.values, "units": self.units}, {})
+
+    @classmethod
+    def unpack(
+        cls,
+        spec: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        history: Iterable[HistoryEntry],
+    ) -> Self:
+        return cls(spec["values"], units=spec["units"], metadata=metadata, history=history)
 
     def summary(self) -> str:
         return ", ".join(f"{name} {value}" for name, value in self.values.items())

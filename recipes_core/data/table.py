@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recipes_core.data.history import DataObject, HistoryEntry
+from recipes_core.data.packing import Packed, plain_array
 from recipes_core.data.persistence import persistence
 from recipes_core.data.vocabulary import can_provide, canonical_names, resolve, unit_of
 from recipes_core.errors import ColumnError, DataError, did_you_mean
@@ -136,6 +137,21 @@ class Table(DataObject):
             view.flags.writeable = False
             views[name] = view
         return type(self)(views, units=self.units, metadata=self.metadata, history=self.history)
+
+    def pack(self) -> Packed:
+        arrays: dict[str, Any] = {name: plain_array(values, f"column '{name}'") for name, values in self._columns.items()}
+        return Packed(type(self).__name__, {"columns": list(arrays), "units": dict(self.units)}, arrays)
+
+    @classmethod
+    def unpack(
+        cls,
+        spec: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        metadata: Mapping[str, Any],
+        history: Iterable[HistoryEntry],
+    ) -> Self:
+        columns = {name: arrays[name] for name in spec["columns"]}
+        return cls(columns, units=spec["units"], metadata=metadata, history=history)
 
     def finite_rows(self, *names: str) -> Array:
         """Mask of the rows in which every named column is finite."""

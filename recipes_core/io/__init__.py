@@ -8,6 +8,7 @@ from typing import Any
 from recipes_core.io.content import Dataset, FileContent
 from recipes_core.io.describing import describe
 from recipes_core.io.opening import load, open_file
+from recipes_core.io.recording import looks_like_result, read_record
 from recipes_core.io.writing import check_writable_as, default_suffix, known_suffix, save
 
 
@@ -34,6 +35,8 @@ __all__ = [
     "describe",
     "known_suffix",
     "load",
+    "looks_like_result",
     "open_file",
+    "read_record",
     "save",
 ]

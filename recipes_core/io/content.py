@@ -63,6 +63,9 @@ class FileContent:
         Flat, PYME's names.
     notes : tuple of str
         What the reader wants to tell: an origin that could not be shifted, metadata that were left out.
+    files : tuple of Path
+        Every file whose content stands behind the datasets or their metadata: the members of a series, a file beside; by
+        default `path` alone. Whoever asks whether the data are the same must look at all of them.
     """
 
     path: Path
@@ -70,6 +73,11 @@ class FileContent:
     datasets: tuple[Dataset, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.files:
+            object.__setattr__(self, "files", (self.path,))
 
     def dataset(self, name: str) -> Dataset | None:
         """The dataset of that name, or None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recipes_core.data import Figure, Panel, Picture, Series
+from recipes_core.io.record_places import PDF_KEY, PNG_KEYWORD, with_svg_record
+from recipes_core.io.records import to_json
 
 # Okabe and Ito's palette: told apart also by the colour-blind.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -21,6 +24,7 @@ _STYLE = {
     "axes.titlelocation": "left", "path.simplify": True,
 }  # fmt: skip
 DPI = 150
+_RECORD_KEYS = {"png": PNG_KEYWORD, "pdf": PDF_KEY}
 
 
 def write(obj: Figure, path: Path, record: Mapping[str, Any]) -> None:
@@ -30,13 +34,18 @@ def write(obj: Figure, path: Path, record: Mapping[str, Any]) -> None:
     clean: dict[str, dict[str, Any]] = {
         "png": {"Software": None}, "svg": {"Date": None, "Creator": None}, "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
     }  # fmt: skip
-    _drawn(obj, path, form, clean[form])
+    metadata = clean[form]
+    text = to_json(dict(record)) if record else ""
+    if text and form in _RECORD_KEYS:
+        metadata[_RECORD_KEYS[form]] = text
+    buffer = io.BytesIO()
+    _drawn(obj, buffer, form, metadata)
+    content = buffer.getvalue()
+    path.write_bytes(with_svg_record(content, text) if text and form == "svg" else content)
 
 
 def to_png(figure: Figure) -> bytes:
     """The figure as PNG."""
-    import io
-
     buffer = io.BytesIO()
     _drawn(figure, buffer, "png", {"Software": None})
     return buffer.getvalue()
@@ -50,7 +59,10 @@ def _drawn(figure: Figure, target: Any, form: str, metadata: dict[str, Any]) -> 
     spec = figure.spec
     columns = min(spec.n_columns, max(1, len(spec.panels)))
     rows = -(-len(spec.panels) // columns) or 1
-    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]
+    with mpl.rc_context():
+        # A user's own settings would make the same figure another file.
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]
         canvas = Canvas(
             figsize=(spec.panel_size[0] * columns, spec.panel_size[1] * rows + (0.3 if spec.title else 0)), layout="constrained"
         )

@@ -1,6 +1,6 @@
 """Drift files as the cross-correlation drift plugin writes them: .npz with `tIndex` (frame) and `drift` (nm, to be added).
 
-Ours also hold the measured range, standard errors, whether every frame is given, history and record. Nothing is ever unpickled.
+Ours also hold the measured range, standard errors, whether every frame is given, the pixel size, history and record. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from recipes_core.data import DataObject, Drift
 from recipes_core.errors import FormatError
 from recipes_core.io.content import Dataset, FileContent
 from recipes_core.io.opening import loaded
-from recipes_core.io.records import history_from_json, history_to_json, to_json
+from recipes_core.io.records import from_json, history_from_json, history_to_json, to_json
 
 FORMAT = "drift .npz"
 MOST_BYTES = 2**30
@@ -103,8 +103,18 @@ def _drift(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> Drift:
         error=arrays.get("error"),
         measured=None if measured is None else (float(measured[0]), float(measured[1])),
         exact=bool(arrays["exact"]) if "exact" in arrays else False,
+        metadata=_kept(from_json(str(arrays["metadata"]))) if "metadata" in arrays else None,
         history=history,
     )
+
+
+def _kept(metadata: Any) -> dict[str, Any]:
+    """What says how large a pixel is: formats that count in pixels need it."""
+    if not isinstance(metadata, Mapping):
+        return {}
+    return {
+        name: value for name, value in metadata.items() if name.startswith("voxelsize.") and isinstance(value, (int, float, str))
+    }
 
 
 def _around(frames: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
@@ -126,6 +136,8 @@ def write(obj: Drift, path: Path, record: Mapping[str, Any]) -> None:
     }
     if obj.error is not None:
         arrays["error"] = obj.error
+    if _kept(obj.metadata):
+        arrays["metadata"] = np.array(to_json(_kept(obj.metadata)))
     if record:
         arrays["record"] = np.array(to_json(record))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -134,5 +146,6 @@ def write(obj: Drift, path: Path, record: Mapping[str, Any]) -> None:
             np.lib.format.write_array(buffer, np.asarray(array, order="C"), version=(1, 0), allow_pickle=False)
             member = zipfile.ZipInfo(f"{name}.npy", _DATE)
             member.compress_type = zipfile.ZIP_DEFLATED
+            member.create_system = 3  # the same on every system
             member.external_attr = 0o644 << 16
             archive.writestr(member, buffer.getvalue())

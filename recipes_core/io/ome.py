@@ -66,17 +66,15 @@ def ome_xml(stack: ImageStack, dtype: np.dtype[Any], record: Mapping[str, Any]) 
     ElementTree.SubElement(image, "AnnotationRef", {"ID": "Annotation:0"})
     holder = ElementTree.SubElement(ElementTree.SubElement(root, "StructuredAnnotations"), "CommentAnnotation",
                                     {"ID": "Annotation:0", "Namespace": ANNOTATION})  # fmt: skip
-    # TIFF text is ASCII: what is not becomes a character reference, which XML readers turn back.
-    ElementTree.SubElement(holder, "Value").text = "".join(letter for letter in text if letter >= " ")
+    ElementTree.SubElement(holder, "Value").text = text  # JSON in ASCII, as TIFF asks
     body: str = ElementTree.tostring(root, encoding="us-ascii").decode()
     return '<?xml version="1.0" encoding="UTF-8"?>' + body.removeprefix("<?xml version='1.0' encoding='us-ascii'?>").lstrip()
 
 
 def read_ome(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Pixel size as PYME metadata (um), and what our annotation holds; both empty where there is nothing."""
-    try:
-        root = ElementTree.fromstring(text.encode())  # noqa: S314 - expat bounds entity expansion
-    except (ElementTree.ParseError, ValueError):
+    root = _parsed(text)
+    if root is None:
         return {}, {}
     pixels = next((item for item in root.iter() if item.tag.endswith("}Pixels") or item.tag == "Pixels"), None)
     size: dict[str, Any] = {}
@@ -86,10 +84,31 @@ def read_ome(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
         scale = _UNITS.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
         if value is not None and scale is not None and float(value) > 0:
             size[f"voxelsize.{axis.lower()}"] = float(value) * scale
+    return size, _annotation(root)
+
+
+def read_annotation(text: str) -> dict[str, Any]:
+    """What our annotation holds: metadata, time axis, history and record; empty where there is none."""
+    root = _parsed(text)
+    return {} if root is None else _annotation(root)
+
+
+def _parsed(text: str) -> ElementTree.Element | None:
+    # OME-XML declares no types and no entities; what does is no header of an image.
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        return None
+    try:
+        # What encoding the header declares plays no part: it may name anything.
+        parser = ElementTree.XMLParser(encoding="utf-8")  # noqa: S314 - no entities
+        return ElementTree.fromstring(text.encode("utf-8", "replace"), parser)  # noqa: S314
+    except (ElementTree.ParseError, ValueError, RecursionError):
+        return None
+
+
+def _annotation(root: ElementTree.Element) -> dict[str, Any]:
     annotation: dict[str, Any] = {}
     for item in root.iter():
         if item.tag.endswith("CommentAnnotation") and item.get("Namespace") == ANNOTATION:
-            value_text = "".join(item.itertext())
-            found = from_json(value_text.strip())
+            found = from_json("".join(item.itertext()).strip())
             annotation = found if isinstance(found, dict) else {}
-    return size, annotation
+    return annotation

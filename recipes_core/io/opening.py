@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -37,8 +38,8 @@ def open_file(path: str | Path, **options: Any) -> FileContent:
     place, queried = split_query(path)
     options = {**queried, **options}
     table = options.pop("table", None)
-    _require_existing(place)
-    head = _head(place)
+    require_existing(place)
+    head = head_of(place)
     for ref in registry().readers.values():
         reader = ref.load()
         if reader.sniff(place, head):
@@ -115,7 +116,8 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _require_existing(path: Path) -> None:
+def require_existing(path: Path) -> None:
+    """Raise UsageError, with the nearest name, where there is no such file, folder or glob."""
     if _exists(path) or (is_glob(path) and glob.glob(str(path))):
         return
     try:
@@ -137,7 +139,8 @@ def _require_known(options: dict[str, Any], reader: Any, path: Path, summary: st
             raise UsageError(f"{path}: '{option}' is no option for {summary}.", code="U150", hint=hint)
 
 
-def _head(path: Path) -> bytes:
+def head_of(path: Path) -> bytes:
+    """The first bytes of a file; none of a folder or glob."""
     if not path.is_file():
         return b""
     try:
@@ -165,7 +168,7 @@ def _selected(content: FileContent, table: str | None) -> FileContent:
         names = [dataset.name for dataset in content.datasets if dataset.name]
         hint = did_you_mean(table, names, what="its tables") or "It holds one thing, which has no name; leave '?table=' out."
         raise UsageError(f"{content.path} has no table '{table}'.", code="U153", hint=hint)
-    return FileContent(content.path, content.format, (dataset,), content.metadata, content.notes)
+    return replace(content, datasets=(dataset,))
 
 
 def _looks_like(path: Path, head: bytes) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,24 @@ def read_metadata(file: h5py.File, path: Path) -> tuple[dict[str, Any], tuple[Hi
     if isinstance(others, dict):
         found.update(others)
     return found, history
+
+
+def read_stored_record(file: h5py.File, most: int) -> str | None:
+    """The text of the record that `write_metadata` stored, of at most `most` bytes; nothing else is read."""
+    *groups, name = f"{GROUP}.{RECORD}".split(".")
+    group: h5py.Group = file
+    for part in groups:
+        if not _is_own_group(group, part):
+            return None
+        group = group[part]
+    if name not in group.attrs:
+        return None
+    stored = group.attrs.get_id(name)
+    if stored.shape != () or stored.get_storage_size() > most:
+        return None
+    raw = group.attrs[name]
+    text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
+    return text if isinstance(text, str) and len(text) <= most else None
 
 
 def _is_own_group(parent: h5py.Group, name: str) -> bool:
@@ -107,7 +125,7 @@ def _lists(value: Any) -> Any:
 
 
 def write_metadata(
-    file: h5py.File, metadata: Mapping[str, Any], history: tuple[HistoryEntry, ...], record: Mapping[str, Any]
+    file: h5py.File, metadata: Mapping[str, Any], history: Sequence[HistoryEntry], record: Mapping[str, Any]
 ) -> None:
     """Write metadata as PYME does; what is no plain value becomes JSON text, never a pickle."""
     root = file.create_group(GROUP, track_order=False)

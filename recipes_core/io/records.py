@@ -12,8 +12,8 @@ from recipes_core.data import HistoryEntry
 
 
 def to_json(value: Any) -> str:
-    """Canonical JSON: sorted keys, no spaces, numpy values as plain ones."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+    """Canonical JSON in ASCII, which every format can hold: sorted keys, no spaces, numpy values as plain ones."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
 
 
 def from_json(text: str) -> Any:
@@ -45,8 +45,13 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, (tuple, set, frozenset)):
-        return list(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=to_json)  # the order of a set differs between processes
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return str(value)
+    # By default the text of an object names its place in memory, which is another one each time.
+    return str(value) if _names_itself(type(value)) else f"<{type(value).__qualname__}>"
+
+
+def _names_itself(kind: type) -> bool:
+    return any(method in vars(base) for base in kind.__mro__[:-1] for method in ("__str__", "__repr__"))

@@ -17,4 +17,6 @@ def write(obj: Scalars, path: Path, record: Mapping[str, Any]) -> None:
     content = {"values": obj.values, "units": obj.units, "history": json.loads(history_to_json(obj.history))}
     if record:
         content["record"] = dict(record)
-    path.write_text(json.dumps(json.loads(to_json(content)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(json.loads(to_json(content)), indent=2, ensure_ascii=False) + "\n"
+    # Names of files may hold bytes that are no UTF-8; JSON has an escape for what stands in their place.
+    path.write_bytes(text.encode("utf-8", "backslashreplace"))

@@ -16,6 +16,7 @@ from recipes_core.data.vocabulary import canonical, canonical_names, name_in, un
 from recipes_core.errors import DataError, FormatError
 from recipes_core.io.content import Dataset, FileContent
 from recipes_core.io.opening import loaded
+from recipes_core.io.record_places import write_beside
 
 MOST_COLUMNS = 2000
 _HEADER_WORD = re.compile(r"[A-Za-z]")
@@ -149,7 +150,8 @@ def _located(path: Path, lines: list[str], first: int, delimiter: str, n_columns
 
 
 def write_pyme(obj: Table, path: Path, record: Mapping[str, Any]) -> None:
-    """Write a table under PYME's names."""
+    """Write a table under PYME's names; the record goes into a file beside, as other programs take no line before the header."""
+    write_beside(path, record)
     _write(path, {_free(name_in("pyme", name), name, obj.columns): obj[name] for name in obj.columns})
 
 
@@ -178,6 +180,7 @@ def write_thunderstorm(obj: Localizations, path: Path, record: Mapping[str, Any]
             columns["uncertainty [nm]"] = values
             continue
         columns[_free(name_in("thunderstorm", name), name, obj.columns)] = values
+    write_beside(path, record)
     _write(path, columns, quoted=True)
 
 

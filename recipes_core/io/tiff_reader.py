@@ -91,7 +91,16 @@ class TiffFrames:
             kind = self._dtype.newbyteorder(self._series.parent.byteorder)
             plane = handle.read_array(kind, size, self._series.dataoffset + page * size * self._dtype.itemsize)
             return np.asarray(plane).reshape(ny, nx)
-        return np.asarray(self._series.pages[page].asarray()).reshape(ny, nx)
+        image = self._series.pages[page]
+        handle = image.parent.filehandle
+        if not handle.closed:
+            return np.asarray(image.asarray()).reshape(ny, nx)
+        # The library keeps the other files of a series closed; there may be more than a process may open.
+        handle.open()
+        try:
+            return np.asarray(image.asarray()).reshape(ny, nx)
+        finally:
+            handle.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_series": None}
@@ -153,7 +162,8 @@ class Tiff:
             return loaded(stack, path, FORMAT)
 
         dataset = Dataset("", ImageStack, load, shape=source.shape, dtype=str(source.dtype))
-        return FileContent(path, first.format, (dataset,), metadata)
+        behind = tuple(dict.fromkeys(file for part in parts for file in part.files))
+        return FileContent(path, first.format, (dataset,), metadata, files=behind)
 
 
 READER = Tiff()
@@ -162,8 +172,10 @@ READER = Tiff()
 class _Part:
     """What a file says of itself."""
 
-    def __init__(self, source: TiffFrames, metadata: dict[str, Any], annotation: dict[str, Any], form: str) -> None:
-        self.source, self.format = source, form
+    def __init__(
+        self, source: TiffFrames, metadata: dict[str, Any], annotation: dict[str, Any], form: str, files: tuple[Path, ...]
+    ) -> None:
+        self.source, self.format, self.files = source, form, files
         self.metadata = {**metadata, **_mapping(annotation.get("metadata"))}
         time = annotation.get("time")
         known = isinstance(time, list) and len(time) == 3 and all(isinstance(n, (int, float)) for n in time[:2])
@@ -207,11 +219,23 @@ def _inspect(path: Path) -> _Part:
                 metadata,
                 annotation,
                 "OME-TIFF" if tiff.is_ome else FORMAT,
+                _behind(path, series),
             )
     except FormatError:
         raise
     except Exception as error:  # tifffile raises nearly anything on damaged files
         raise FormatError(f"{path} is damaged or cut off: {error}") from error
+
+
+def _behind(path: Path, series: Any) -> tuple[Path, ...]:
+    """The file itself, and those that a series of several files (OME-TIFF, NDTiff) takes its pages from."""
+    if not series.is_multifile:
+        return (path,)
+    own = path.absolute()
+    others = {Path(page.parent.filehandle.path) for page in series.pages if page is not None} - {own}
+    if series.kind == "ndtiff":
+        others.add(own.with_name("NDTiff.index"))
+    return (path, *sorted(others))
 
 
 def _layout(path: Path, series: Any) -> tuple[tuple[int, int, int, int], npt.NDArray[np.int64]]:

@@ -98,6 +98,9 @@ def _staged(target: Path, ref: WriterRef) -> Iterator[Path]:
             if source.exists():
                 _flush(source)
                 source.replace(destination)
+            else:
+                # It would tell of the file that stood there before.
+                destination.unlink(missing_ok=True)
         _flush_folder(target.parent)
     finally:
         for source, _ in pairs:
@@ -105,6 +108,8 @@ def _staged(target: Path, ref: WriterRef) -> Iterator[Path]:
 
 
 def _companion(path: Path, suffix: str, companion: str) -> Path:
+    if companion.startswith(suffix):
+        return path.with_name(path.name + companion.removeprefix(suffix))
     return path.with_name(path.name[: len(path.name) - len(suffix)] + companion)
 
 

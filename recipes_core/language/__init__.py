@@ -1,6 +1,6 @@
 """The recipe language: YAML in two forms, read with places and with all faults at once."""
 
-from recipes_core.language.document import InputSpec, Mark, RecipeDocument, Reference, StepSpec, make_step
+from recipes_core.language.document import InputSpec, Mark, RecipeDocument, Reference, StepNames, StepSpec, make_step
 from recipes_core.language.dump import dump
 from recipes_core.language.keys import settle_output_keys
 from recipes_core.language.load import load, loads
@@ -12,6 +12,7 @@ __all__ = [
     "Override",
     "RecipeDocument",
     "Reference",
+    "StepNames",
     "StepSpec",
     "dump",
     "load",

@@ -166,21 +166,44 @@ def default_id(short_name: str, taken: Collection[str]) -> str:
     >>> default_id("Locs_RCC", {"Locs_RCC"})
     'Locs_RCC_2'
     """
-    name, number = short_name, 1
-    while name in taken:
-        number += 1
-        name = f"{short_name}_{number}"
-    return name
+    return StepNames(taken).free(short_name)
 
 
-def make_step(module: ModuleBase, taken: Iterable[str] = (), *, id: str = "") -> StepSpec:  # noqa: A002 - the word of recipes
+class StepNames:
+    """Names of steps that are taken; finds free ones without counting from one each time."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+        self._next: dict[str, int] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._taken
+
+    def take(self, name: str) -> str:
+        """Mark a name as taken."""
+        self._taken.add(name)
+        return name
+
+    def free(self, short_name: str) -> str:
+        """The name that `default_id` gives."""
+        name, number = short_name, self._next.get(short_name, 1)
+        if number > 1:
+            name = f"{short_name}_{number}"
+        while name in self._taken:
+            number += 1
+            name = f"{short_name}_{number}"
+        self._next[short_name] = number
+        return name
+
+
+def make_step(module: ModuleBase, taken: Iterable[str] | StepNames = (), *, id: str = "") -> StepSpec:  # noqa: A002 - the word of recipes
     """A step for a module that Python made.
 
     Parameters
     ----------
     module : ModuleBase
-    taken : iterable of str
-        Names of the steps that there are.
+    taken : iterable of str or StepNames
+        Names of the steps that there are; the latter receives that of the new one.
     id : str
         Name of the step; by default that of the module, with a number where it is taken.
 
@@ -189,7 +212,7 @@ def make_step(module: ModuleBase, taken: Iterable[str] = (), *, id: str = "") ->
     UsageError
         Where `id` is no word or is taken.
     """
-    names = set(taken)
+    names = taken if isinstance(taken, StepNames) else StepNames(taken)
     if id and not is_word(id):
         raise UsageError(f"a step cannot be called '{id}'.", code="U124", hint="Use letters, digits and '_', a letter first.")
     if id in names:
@@ -197,4 +220,4 @@ def make_step(module: ModuleBase, taken: Iterable[str] = (), *, id: str = "") ->
     declared = type(module).declared()
     # Traits keep what was set, and only that, in the instance.
     written = frozenset(name for name in declared if name in module.__dict__)
-    return StepSpec(id or default_id(module.name(), names), module.name(), module, written=written)
+    return StepSpec(names.take(id or names.free(module.name())), module.name(), module, written=written)

@@ -39,12 +39,13 @@ def settle_output_keys(steps: Sequence[StepSpec], *, reserved: Collection[str] =
         else:
             claimed[key] = (spec, port)
     taken = {*claimed, *reserved}
+    numbers: dict[str, int] = {}
     for on_demand in (False, True):
         for spec, port, key in _keys(steps, written=False):
             declared = spec.module.outputs()[port]
             if declared.on_demand is not on_demand:
                 continue
-            free = key if key not in taken else _numbered(str(declared.default_value), taken)
+            free = key if key not in taken else _numbered(str(declared.default_value), taken, numbers)
             taken.add(free)
             if free != key:
                 _set_quietly(spec.module, port, free)
@@ -58,11 +59,14 @@ def _keys(steps: Sequence[StepSpec], *, written: bool) -> Iterator[tuple[StepSpe
                 yield spec, port, key
 
 
-def _numbered(key: str, taken: Collection[str]) -> str:
-    free, number = key, 0
+def _numbered(key: str, taken: Collection[str], numbers: dict[str, int]) -> str:
+    """The first free one of key, key_1, key_2 ...; `numbers` remembers how far the search has come."""
+    number = numbers.get(key, 0)
+    free = f"{key}_{number}" if number else key
     while free in taken:
         number += 1
         free = f"{key}_{number}"
+    numbers[key] = number
     return free
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from traits.api import HasStrictTraits
 
-from recipes_core.data.history import DataObject, HistoryEntry, merge_histories
+from recipes_core.data.history import DataObject, History, HistoryEntry
 from recipes_core.data.table import Table
 from recipes_core.errors import DataError, ExecutionError, UsageError, did_you_mean
 from recipes_core.module.context import Context
@@ -205,7 +205,7 @@ def run_module(module: ModuleBase, ctx: Context, given: Mapping[str, Any]) -> di
         outputs={port: key for port, key in module.output_keys().items() if port in made},
         seed=ctx.seed if module.uses_seed else None,
     )
-    history = (*merge_histories(source.history for source in sources), entry)
+    history = History([entry], [source.history for source in sources])
     inherited = sources[0].metadata if sources else {}
     return {
         port: value.with_provenance(metadata={**inherited, **value.metadata}, history=history) for port, value in made.items()

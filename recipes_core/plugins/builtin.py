@@ -7,6 +7,7 @@ from recipes_core.plugins.refs import DatatypeRef, ReaderRef, WriterRef
 
 _DATA = "recipes_core.data"
 _IO = "recipes_core.io"
+_RECORD = ".provenance.json"
 
 
 @hookimpl
@@ -31,6 +32,8 @@ def register_readers() -> list[ReaderRef]:
         ReaderRef("pyme_table", f"{_IO}.pyme_table:READER", "PYME tables", (".hdf", ".h5r")),
         ReaderRef("tiff", f"{_IO}.tiff_reader:READER", "TIFF and OME-TIFF", (".tif", ".tiff", ".ome.tif")),
         ReaderRef("drift_npz", f"{_IO}.drift_npz:READER", "drift", (".npz",)),
+        ReaderRef("drift_csv", f"{_IO}.drift_text:CSV_READER", "drift as text", (".csv",)),
+        ReaderRef("drift_picasso", f"{_IO}.drift_text:PICASSO_READER", "drift of Picasso", (".txt",)),
         ReaderRef("text_table", f"{_IO}.text_table:READER", "table as text: PYME, ThunderSTORM and others", (".csv", ".txt")),
     ]
 
@@ -42,11 +45,20 @@ def register_writers() -> list[WriterRef]:
     return [
         WriterRef("pyme_table", f"{_IO}.pyme_table:write", (".hdf",), tables, "PYME table"),
         WriterRef("picasso", f"{_IO}.picasso:write", (".hdf5",), ("Localizations",), "Picasso", companions=(".yaml",)),
-        WriterRef("csv", f"{_IO}.text_table:write_pyme", (".csv",), tables, "PYME table as text"),
-        WriterRef("thunderstorm", f"{_IO}.text_table:write_thunderstorm", (".ts.csv",), ("Localizations",), "ThunderSTORM"),
+        WriterRef("csv", f"{_IO}.text_table:write_pyme", (".csv",), tables, "PYME table as text", (f".csv{_RECORD}",)),
+        WriterRef(
+            "thunderstorm",
+            f"{_IO}.text_table:write_thunderstorm",
+            (".ts.csv",),
+            ("Localizations",),
+            "ThunderSTORM",
+            (f".ts.csv{_RECORD}",),
+        ),
         WriterRef("pyme_image", f"{_IO}.pyme_image:write", (".h5",), ("ImageStack",), "PYME image series"),
         WriterRef("tiff", f"{_IO}.tiff_writer:write", (".ome.tif", ".ome.tiff", ".tif", ".tiff"), ("ImageStack",), "OME-TIFF"),
         WriterRef("drift_npz", f"{_IO}.drift_npz:write", (".npz",), ("Drift",), "drift"),
+        WriterRef("drift_csv", f"{_IO}.drift_text:write_csv", (".csv",), ("Drift",), "drift as text", (f".csv{_RECORD}",)),
+        WriterRef("drift_picasso", f"{_IO}.drift_text:write_picasso", (".txt",), ("Drift",), "drift of Picasso", (f".txt{_RECORD}",)),
         WriterRef("figure", f"{_IO}.draw:write", (".png", ".svg", ".pdf"), ("Figure",), "figure"),
         WriterRef("scalars", f"{_IO}.scalars_json:write", (".json",), ("Scalars",), "values"),
     ]

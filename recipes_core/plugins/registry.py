@@ -44,6 +44,7 @@ class Registry:
     """
 
     def __init__(self, *, external: bool = True) -> None:
+        self.external = external
         self.manager = pluggy.PluginManager(hookspecs.PROJECT)
         self.manager.add_hookspecs(hookspecs)
         self.plugins: list[PluginInfo] = []

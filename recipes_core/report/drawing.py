@@ -1,10 +1,14 @@
-"""A recipe's graph as text and as a mermaid diagram."""
+"""A recipe's graph as text, and as a diagram in mermaid's language, in Graphviz's and as SVG."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from recipes_core.graph import Graph
+from recipes_core.report.diagram import made_keys, takers_of
+from recipes_core.report.dot import draw_dot
+from recipes_core.report.svg import draw_svg
 
 
 def as_text(graph: Graph) -> str:
@@ -14,7 +18,7 @@ def as_text(graph: Graph) -> str:
     width = max((len(step) for step in graph.steps), default=0)
     for step in graph.order:
         taken = ", ".join(dict.fromkeys(key for port, key in graph.inputs_of(step) if graph.is_connected(step, port, key)))
-        made = ", ".join(_made(graph, step)) or "(a file)"
+        made = ", ".join(made_keys(graph, step)) or "(a file)"
         lines.append(f"  {step:<{width}}  {taken or '-'} -> {made}")
     return "\n".join(lines)
 
@@ -26,20 +30,18 @@ def as_mermaid(graph: Graph) -> str:
     lines = ["flowchart LR"]
     lines += [f'  {name}(["{_quoted(key)}"])' for key, name in keys.items()]
     lines += [f'  {name}["{_quoted(step)}"]' for step, name in names.items()]
-    for key, takers in graph.consumers.items():
+    for key in graph.consumers:
         maker = graph.producers.get(key)
         source = names[maker.step] if maker else keys[key]
-        lines += [f'  {source} -- "{_quoted(key)}" --> {names[taker]}' for taker in dict.fromkeys(place.step for place in takers)]
+        lines += [f'  {source} -- "{_quoted(key)}" --> {names[taker]}' for taker in takers_of(graph, key)]
     sinks = [(key, place) for key, place in graph.producers.items() if key in graph.sinks()]
     lines += [f'  {names[place.step]} --> r{index}(["{_quoted(key)}"])' for index, (key, place) in enumerate(sinks)]
     return "\n".join(lines)
 
 
-def _made(graph: Graph, step: str) -> list[str]:
-    module = graph.steps[step].module
-    ports = module.outputs()
-    return [key for port, key in module.output_keys().items() if key and (not ports[port].on_demand or key in graph.consumers)]
-
-
 def _quoted(text: str) -> str:
     return re.sub(r'["\n]', lambda found: "#quot;" if found.group() == '"' else " ", text)
+
+
+FORMATS: dict[str, Callable[[Graph], str]] = {"text": as_text, "mermaid": as_mermaid, "dot": draw_dot, "svg": draw_svg}
+"""Name of a format -> what draws it."""

@@ -1,7 +1,17 @@
-"""Running: the store of objects, the runner, and what a run tells."""
+"""Running: where objects are, the runner, and what a run tells."""
 
 from recipes_core.run.events import Listener, Listeners, PluginListener, RunReport, StepResult
-from recipes_core.run.namespace import Store
 from recipes_core.run.runner import Runner
+from recipes_core.run.workspace import Given, ResultLost, Workspace
 
-__all__ = ["Listener", "Listeners", "PluginListener", "RunReport", "Runner", "StepResult", "Store"]
+__all__ = [
+    "Given",
+    "Listener",
+    "Listeners",
+    "PluginListener",
+    "ResultLost",
+    "RunReport",
+    "Runner",
+    "StepResult",
+    "Workspace",
+]

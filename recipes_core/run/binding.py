@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from recipes_core.data import DataObject, Table
 from recipes_core.errors import DataError, UsageError
 from recipes_core.graph import FreeInput, Graph, Known
 from recipes_core.io.content import Dataset, FileContent
+from recipes_core.io.opening import split_query
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,12 @@ class Bound:
     dataset : Dataset
     metadata : mapping
         What the user gives on top of the file's own.
+    notes : tuple of str
+        What the reader has to say.
+    files : tuple of Path
+        Every file whose content it is.
+    options : mapping
+        What the name of the file says behind a question mark.
     """
 
     key: str
@@ -32,6 +39,29 @@ class Bound:
     dataset: Dataset
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, key: str, content: FileContent, dataset: Dataset, name: str | Path) -> Bound:
+        """A dataset of a file that was opened under a name."""
+        return cls(
+            key,
+            content.path,
+            dataset,
+            {},
+            content.notes,
+            content.files,
+            split_query(name)[1],
+        )
+
+    def with_metadata(self, metadata: Mapping[str, Any]) -> Bound:
+        """The same with more metadata on top."""
+        return replace(self, metadata={**self.metadata, **metadata}) if metadata else self
+
+    def part(self) -> list[Any]:
+        """Which part of the files it is, and how it is read; plain values for keys."""
+        return [self.dataset.kind.__name__, self.dataset.name, dict(self.options), dict(self.metadata)]
 
     def known(self) -> Known:
         """What is known before the file is read."""
@@ -57,7 +87,7 @@ def bind_named(graph: Graph, key: str, path: str | Path) -> Bound:
     chosen = _choose(content, free)
     if chosen is None:
         raise _does_not_fit(content, graph, [free])
-    return Bound(key, content.path, chosen, notes=content.notes)
+    return Bound.of(key, content, chosen, path)
 
 
 def bind_input(graph: Graph, path: str | Path, taken: Iterable[str] = ()) -> list[Bound]:
@@ -79,7 +109,7 @@ def bind_input(graph: Graph, path: str | Path, taken: Iterable[str] = ()) -> lis
     for item in free:
         dataset = content.dataset(item.key)
         if dataset is not None and issubclass(dataset.kind, item.kind):
-            by_name.append(Bound(item.key, content.path, dataset, notes=content.notes))
+            by_name.append(Bound.of(item.key, content, dataset, path))
     if by_name:
         return by_name
     # An input that is needed goes before an optional one of the same type.
@@ -89,7 +119,7 @@ def bind_input(graph: Graph, path: str | Path, taken: Iterable[str] = ()) -> lis
         raise _does_not_fit(content, graph, free, ambiguous=fitting)
     dataset = _choose(content, fitting[0])
     assert dataset is not None
-    return [Bound(fitting[0].key, content.path, dataset, notes=content.notes)]
+    return [Bound.of(fitting[0].key, content, dataset, path)]
 
 
 def _choose(content: FileContent, free: FreeInput) -> Dataset | None:

@@ -17,7 +17,7 @@ class StepResult:
     ----------
     step, module : str
     state : str
-        ``done``, ``current``, ``failed``, ``cancelled`` or ``not run``.
+        ``done``, ``cached`` (on disk), ``current`` (in memory), ``write``, ``not needed``, ``failed``, ``cancelled`` or ``not run``.
     reason : str
         Why it ran.
     seconds : float
@@ -25,6 +25,8 @@ class StepResult:
         Key -> one line about the object.
     warnings, messages : list of str
         What the module said.
+    key : str
+        Under which its results are kept.
     """
 
     step: str
@@ -36,14 +38,16 @@ class StepResult:
     outputs: Mapping[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    key: str = ""
 
 
 @dataclass
 class RunReport:
-    """How a run went: a result for each step of the plan, in order."""
+    """How a run went: a result for each step of the plan, in order, and what the cache has to say."""
 
     plan: Plan
     steps: list[StepResult] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def warnings(self) -> list[tuple[str, str]]:

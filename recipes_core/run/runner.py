@@ -2,71 +2,73 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
 
-from recipes_core.data import DataObject
-from recipes_core.errors import Cancelled, DataError, ExecutionError, ModuleFailed, Problem, RecipeError
+from recipes_core.data import DataObject, HistoryEntry
+from recipes_core.data.history import History
+from recipes_core.errors import Cancelled, ExecutionError, RecipeError
 from recipes_core.graph import Graph
-from recipes_core.module import Context, run_module
-from recipes_core.plan import Plan, PlannedStep, Record, StepState
+from recipes_core.plan import Plan, PlannedStep, StepState
 from recipes_core.run.events import Listener, RunReport, StepResult
-from recipes_core.run.namespace import Store
+from recipes_core.run.failures import missing_inputs, step_failure, together
+from recipes_core.run.stepping import RunContext, StepFailed, Stepper, file_changed, file_parameters, is_there
+from recipes_core.run.workspace import ResultLost, Workspace
 
-
-class RunContext(Context):
-    """The context that the engine hands to modules: it passes on what they say."""
-
-    def __init__(self, planned: PlannedStep, listener: Listener, *, seed: int, n_threads: int | None) -> None:
-        super().__init__(planned.step, seed=seed, n_threads=n_threads, wanted=planned.wanted)
-        self._listener = listener
-
-    def progress(self, done: float, total: float) -> None:
-        super().progress(done, total)
-        self._listener.progress(self.step, done, total)
-
-    def warn(self, message: str) -> None:
-        super().warn(message)
-        self._listener.warning(self.step, message)
-
-    def say(self, message: str) -> None:
-        super().say(message)
-        self._listener.message(self.step, message)
+MOST_LOSSES = 100
+"""Damaged results that one run makes again before it gives up on the disk."""
 
 
 class Runner:
-    """Runs plans on a store.
+    """Runs plans in a workspace.
 
     Parameters
     ----------
     graph : Graph
-    store : Store
+    space : Workspace
+    plan_again : callable
+        Makes the plan anew where a result that it counted on turns out to be damaged.
     seed : int
         Seed of the recipe.
     n_threads : int, optional
         Threads that a module may use; all processors where not given.
     listener : Listener, optional
     keep : collection of str, optional
-        Where given, a key that no later step takes and that is not in it is dropped as soon as it can be, to save memory.
+        Where given, a key that no later step takes and that is not in it is dropped from memory as soon as it can be.
+    keep_going : bool
+        Whether to go on after a failure with what does not depend on it.
+
+    Attributes
+    ----------
+    report : RunReport or None
+        How the run went, also where it failed.
     """
 
     def __init__(
         self,
         graph: Graph,
-        store: Store,
+        space: Workspace,
+        plan_again: Callable[[], Plan],
         *,
         seed: int = 0,
         n_threads: int | None = None,
         listener: Listener | None = None,
         keep: Collection[str] | None = None,
+        keep_going: bool = False,
     ) -> None:
         self.graph = graph
-        self.store = store
+        self.space = space
+        self.plan_again = plan_again
         self.seed = seed
         self.n_threads = n_threads
         self.listener = listener or Listener()
         self.keep = keep
+        self.keep_going = keep_going
+        self.report: RunReport | None = None
+        self._failures: dict[str, RecipeError] = {}
+        self._stepper = Stepper(space, self._context, self.object, self._refuse_changed_files, self.listener, tells=listener is not None)
 
     def run(self, plan: Plan) -> RunReport:
         """Carry out a plan.
@@ -81,103 +83,153 @@ class Runner:
             On Ctrl-C.
         """
         if plan.missing:
-            raise missing_inputs(self.graph, plan.missing, self.store.keys())
-        report = RunReport(plan)
+            raise missing_inputs(self.graph, plan.missing, self.space.given_keys())
+        report = self.report = RunReport(plan)
+        results: dict[str, StepResult] = {}
         self.listener.run_started(plan)
         try:
-            for index, planned in enumerate(plan.steps):
-                if planned.state is StepState.RUN:
-                    self._run_step(planned, report)
-                else:
-                    report.steps.append(StepResult(planned.step, planned.module, planned.state.value))
-                self._release(plan, index)
+            for _ in range(MOST_LOSSES):
+                try:
+                    self._pass(plan, results)
+                    break
+                except ResultLost:
+                    plan = self.plan_again()
+            else:
+                raise lost_too_often()
         finally:
-            started = len(report.steps)
-            report.steps += [StepResult(step.step, step.module, "not run", step.reason) for step in plan.steps[started:]]
+            report.steps += [result_of(step, results) for step in plan.steps]
+            self.space.book.save()
+            tell_cache(self.space, report)
             self.listener.run_finished(report)
+        if self._failures:
+            raise together(list(self._failures.values()))
         return report
 
-    def _run_step(self, planned: PlannedStep, report: RunReport) -> None:
-        self.listener.step_started(planned)
-        inputs = self._inputs(planned.step)
-        context = RunContext(planned, self.listener, seed=self.seed, n_threads=self.n_threads)
-        result = StepResult(planned.step, planned.module, "failed", planned.reason)
-        result.warnings, result.messages = context.warnings, context.messages
-        result.inputs = {key: self.store.get(key).summary() for _, key in planned.identity.inputs if key in self.store}
-        report.steps.append(result)
-        taken = {key: token for _, key in planned.identity.inputs if (token := self.store.token(key)) is not None}
-        started = time.perf_counter()
+    def _pass(self, plan: Plan, results: dict[str, StepResult]) -> None:
+        takers = _last_takers(plan) if self.keep is not None else {}
+        blocked: set[str] = set()
+        for index, planned in enumerate(plan.steps):
+            if planned.state is StepState.RUN and not self._is_done(planned, results):
+                if planned.step in self._failures or any(name in blocked for _, _, name in planned.taken):
+                    blocked.update(planned.made.values())
+                    continue
+                result = results[planned.step] = StepResult(
+                    planned.step, planned.module, "failed", planned.reason, key=planned.key
+                )
+                if not self._run_step(planned, result):
+                    blocked.update(planned.made.values())
+            self._release(plan, index, takers)
+
+    def _is_done(self, planned: PlannedStep, results: Mapping[str, StepResult]) -> bool:
+        done = results.get(planned.step)
+        return done is not None and done.key == planned.key and is_there(self.space, planned)
+
+    def _run_step(self, planned: PlannedStep, result: StepResult) -> bool:
+        """Run a step; whether it went well."""
         try:
-            made = self._by_key(planned, run_module(self.graph.steps[planned.step].module, context, inputs))
-        except (Exception, KeyboardInterrupt) as error:
-            result.seconds = time.perf_counter() - started
-            failure = self._failure(planned, error)
-            result.state = "cancelled" if isinstance(failure, Cancelled) else "failed"
-            self.store.forget(planned.step)
-            self.listener.step_finished(result)
-            raise failure from error
-        result.seconds = time.perf_counter() - started
-        self.store.publish(planned.step, Record(planned.identity, taken, {}, result.seconds), made)
-        result.state = "done"
-        result.outputs = {key: value.summary() for key, value in made.items()}
-        self.listener.step_finished(result)
+            self._stepper.run(planned, self.graph.steps[planned.step].module, result)
+        except StepFailed as failed:
+            failure = step_failure(self.graph, planned, failed.__cause__)
+            if not self.keep_going or isinstance(failure, Cancelled):
+                raise failure from failed.__cause__
+            failure.__cause__ = failed.__cause__
+            self._failures[planned.step] = failure
+            return False
+        return True
 
-    def _inputs(self, step: str) -> dict[str, Any]:
-        module = self.graph.steps[step].module
-        values: dict[str, Any] = {}
-        for port, declared in module.inputs().items():
-            keys = module.input_keys()[port]
-            if declared.many:
-                values[port] = [self.store.get(key) for key in keys]
-            elif keys and self.graph.is_connected(step, port, keys):
-                values[port] = self.store.get(keys)
-        return values
+    def _context(self, planned: PlannedStep) -> RunContext:
+        return RunContext(planned, self.listener, seed=self.seed, n_threads=self.n_threads)
 
-    @staticmethod
-    def _by_key(planned: PlannedStep, made: Mapping[str, DataObject]) -> dict[str, DataObject]:
-        keys = dict(planned.identity.outputs)
-        return {keys[port]: value for port, value in made.items() if keys.get(port)}
+    # -- objects ---------------------------------------------------------------------------------------------------------
 
-    def _release(self, plan: Plan, done: int) -> None:
+    def object(self, name: str, key: str) -> DataObject:
+        """The object of a name, which stands behind a key.
+
+        Raises
+        ------
+        ResultLost
+            Where a plan must be made again to have it.
+        """
+        if key in self.graph.producers:
+            return self.space.get(name)
+        return self.space.given_object(key)
+
+    def _refuse_changed_files(self, planned: PlannedStep) -> None:
+        """A result of a file that was written to while it was read belongs to no content."""
+        if not self.space.reads_files():
+            return
+        changed = self.space.changed_files(self.files_behind(planned))
+        if changed:
+            self.space.look_again()
+            raise file_changed(changed[0])
+
+    def files_behind(self, planned: PlannedStep) -> set[Path]:
+        """Files whose content a step's results come from."""
+        return {*self.space.files_behind(self._roots[planned.step]), *file_parameters(planned)}
+
+    @cached_property
+    def _roots(self) -> Mapping[str, frozenset[str]]:
+        return roots_of(self.graph)
+
+    def _release(self, plan: Plan, done: int, takers: Mapping[str, int]) -> None:
         if self.keep is None:
             return
-        later = {key for planned in plan.steps[done + 1 :] for _, key in planned.identity.inputs}
-        gone = [key for key in self.store.keys() if key not in later and key not in self.keep]
-        self.store.drop(gone)
-
-    def _failure(self, planned: PlannedStep, error: BaseException) -> RecipeError:
-        """The error as users see it: with the step and its place in the recipe."""
-        if isinstance(error, (KeyboardInterrupt, Cancelled)):
-            return Cancelled(f"cancelled in step '{planned.step}'")
-        if isinstance(error, RecipeError):
-            return error.relocated(self._place(planned, problem) for problem in error.problems)
-        if isinstance(error, MemoryError):
-            message, hint = (
-                "the memory of this machine does not suffice.",
-                "Use smaller windows, a coarser pixel or fewer threads.",
-            )
-        else:
-            text = f"{type(error).__name__}: {error}".rstrip(": ")
-            message, hint = f"{planned.module} failed: {text}.", "Run again with -v to see where."
-        return ModuleFailed(message, problems=[self.graph.problem("X200", message, hint, step=planned.step)])
-
-    def _place(self, planned: PlannedStep, problem: Problem) -> Problem:
-        if problem.line is not None or problem.step:
-            return problem
-        return self.graph.problem(problem.code, problem.message, problem.hint, step=planned.step)
+        kept = {plan.names[key] for key in self.keep if key in plan.names}
+        step = plan.steps[done]
+        touched = {*step.made.values(), *(name for _, _, name in step.taken)}
+        self.space.drop_memory(name for name in touched if takers.get(name, -1) <= done and name not in kept)
 
 
-def missing_inputs(graph: Graph, missing: Collection[str], present: Collection[str]) -> RecipeError:
-    """The error for free inputs that were not given: which there are, their types and who takes them."""
-    problems = []
-    for key in missing:
-        free = graph.free_inputs.get(key)
-        if free is None:
-            return ExecutionError(f"'{key}' is not there", code="X130")
-        takers = ", ".join(f"{place.step}.{place.port}" for place in free.consumers)
-        place = free.consumers[0] if free.consumers else None
-        message = f"input '{key}' ({free.kind.__name__}, taken by {takers}) is missing."
-        given = [name for name in present if name in graph.free_inputs]
-        hint = f"Give it with -i {key}=FILE." + (f" Given: {', '.join(given)}." if given else "")
-        problems.append(graph.problem("D110", message, hint, step=place.step if place else "", port=place.port if place else ""))
-    return DataError(problems[0].message, code="D110", problems=problems)
+def roots_of(graph: Graph) -> dict[str, frozenset[str]]:
+    """Step -> free inputs that it depends on."""
+    found: dict[str, frozenset[str]] = {}
+    for step in graph.order:
+        parts = [
+            found[graph.producers[key].step] if key in graph.producers else frozenset((key,)) for _, key in graph.inputs_of(step)
+        ]
+        found[step] = parts[0].union(*parts[1:]) if parts else frozenset()
+    return found
+
+
+def result_of(step: PlannedStep, results: Mapping[str, StepResult]) -> StepResult:
+    """How a step went, for the report."""
+    if step.step in results:
+        return results[step.step]
+    waiting = step.state in (StepState.RUN, StepState.BLOCKED)
+    return StepResult(step.step, step.module, "not run" if waiting else step.state.value, step.reason, key=step.key)
+
+
+def tell_cache(space: Workspace, report: RunReport) -> None:
+    """Put what the cache has to say into a report."""
+    if space.cache is not None:
+        report.notes += space.cache.warnings
+        space.cache.warnings.clear()
+    if space.unkept:
+        report.notes.append(f"results are not kept in the cache: {space.unkept}")
+
+
+def lost_too_often() -> ExecutionError:
+    """The error for a disk that does not hold what is written to it."""
+    return ExecutionError("results are lost as fast as they are made.", code="X131", hint="Check the disk of the cache.")
+
+
+def relabelled(value: DataObject, planned: PlannedStep, outputs: Mapping[str, str]) -> DataObject:
+    """An object from the cache with this recipe's own names in its last history entry; another recipe may have made it."""
+    if not value.history:
+        return value
+    *before, last = value.history
+    ports = {port: outputs[port] for port in last.outputs if port in outputs}
+    inputs = {port: key for port, key, name in planned.taken if name}
+    entry: HistoryEntry = replace(
+        last, step=planned.step, inputs={p: inputs.get(p, k) for p, k in last.inputs.items()}, outputs=ports
+    )
+    return value.with_provenance(history=History((*before, entry)))
+
+
+def _last_takers(plan: Plan) -> dict[str, int]:
+    """Object -> index of the last step that takes it."""
+    last: dict[str, int] = {}
+    for index, planned in enumerate(plan.steps):
+        if planned.state in (StepState.RUN, StepState.WRITE):
+            last.update((name, index) for _, _, name in planned.taken if name)
+    return last

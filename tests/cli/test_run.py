@@ -112,6 +112,7 @@ def test_outputs_name_their_files(recipe_command, files, tmp_path):
     assert sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")) == [
         "drift.npz",
         "sub/cell7_done.csv",
+        "sub/cell7_done.csv.provenance.json",
     ]
 
 

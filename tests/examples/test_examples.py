@@ -66,12 +66,11 @@ def test_images_are_corrected(recipe_command, examples, tmp_path):
 
 
 def test_results_do_not_depend_on_the_number_of_threads(examples, tmp_path):
-    from recipes_core.run.results import select_results
-
     bytes_of = []
     for n_threads in (1, 2):
         recipe = Recipe.load(examples / "correct_drift_locs.yaml")
         recipe.bind(recipe.default_bindings())
-        recipe.run(select_results(recipe.graph, {}, ["corrected", "after"]), n_threads=n_threads)
+        recipe.n_threads = n_threads
+        recipe.execute(["corrected", "after"])
         bytes_of.append((recipe["corrected"]["x"].tobytes(), recipe["after"].asarray().tobytes()))
     assert bytes_of[0] == bytes_of[1]

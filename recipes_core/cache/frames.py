@@ -1,0 +1,58 @@
+"""Pixels of a stack in the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recipes_core.cache.npy import map_npy
+from recipes_core.errors import EnvironmentFault
+
+
+class NpyFrames:
+    """A `recipes_core.data.FrameSource` over a .npy file: opened on first use, pickled as its path.
+
+    Parameters
+    ----------
+    path : Path
+    dtype : dtype
+    shape : (t, z, y, x)
+    """
+
+    def __init__(self, path: Path, dtype: np.dtype[Any], shape: tuple[int, int, int, int]) -> None:
+        self.path = path
+        self._dtype = dtype
+        self._shape = shape
+        self._pixels: npt.NDArray[Any] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._dtype
+
+    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        if self._pixels is None:
+            try:
+                self._pixels = map_npy(self.path, self._dtype, self._shape)
+            except (OSError, ValueError) as error:
+                raise EnvironmentFault(
+                    f"the cached images in {self.path.parent} are gone or damaged: {error}.",
+                    code="V320",
+                    hint="Run again; they are made anew.",
+                ) from error
+        return self._pixels[start:stop]
+
+    def __getstate__(self) -> tuple[Path, np.dtype[Any], tuple[int, int, int, int]]:
+        return self.path, self._dtype, self._shape
+
+    def __setstate__(self, state: tuple[Path, np.dtype[Any], tuple[int, int, int, int]]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    def __repr__(self) -> str:
+        return f"<NpyFrames: {self.path}>"

@@ -1,0 +1,136 @@
+"""Writing an entry: arrays are hashed on their way to the disk and flushed while the next one is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from blake3 import blake3
+
+from recipes_core.cache.layout import flush_folder
+from recipes_core.cache.manifest import NAME, StoredArray, file_name
+from recipes_core.cache.npy import header_of, nbytes_of
+from recipes_core.cache.payload import data_blocks
+from recipes_core.data import Packed
+from recipes_core.errors import NotCacheable
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+INLINE = 32 * 2**10
+"""Arrays of an entry are kept in the manifest as long as they have no more bytes than this together."""
+
+_INLINE_EACH = 4 * 2**10
+
+
+def write_arrays(folder: Path, packed: Packed) -> tuple[StoredArray, ...]:
+    """Write the arrays of an object; small ones are kept for the manifest.
+
+    Raises
+    ------
+    OSError
+        Where the disk does not take them.
+    NotCacheable
+        Where an array cannot be stored.
+    """
+    inline = _inline_names(packed)
+    stored: list[StoredArray] = []
+    with _Flusher() as flusher:
+        for number, (name, values) in enumerate(packed.arrays.items()):
+            dtype, shape = values.dtype, tuple(values.shape)
+            if dtype.hasobject or not dtype.itemsize:
+                raise NotCacheable(f"'{name}' of type {dtype} cannot be kept in the cache")
+            if name in inline:
+                data = b"".join(data_blocks(values))
+                stored.append(StoredArray(name, dtype, shape, blake3(data).hexdigest(), data=data))
+                continue
+            digest = _write_array(folder / file_name(number), dtype, shape, data_blocks(values), flusher)
+            stored.append(StoredArray(name, dtype, shape, digest, file=file_name(number)))
+    return tuple(stored)
+
+
+def write_manifest(folder: Path, content: bytes) -> None:
+    """Write the manifest, the last file of an entry, and bring the names in the folder to the disk."""
+    descriptor = os.open(folder / NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        _write_all(descriptor, memoryview(content))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    flush_folder(folder)
+
+
+def _inline_names(packed: Packed) -> set[str]:
+    sizes = {name: nbytes_of(values.dtype, values.shape) for name, values in packed.arrays.items()}
+    if sum(sizes.values()) <= INLINE:
+        return set(sizes)
+    room, chosen = INLINE, set()
+    for name, size in sizes.items():
+        if size <= min(_INLINE_EACH, room):
+            chosen.add(name)
+            room -= size
+    return chosen
+
+
+class _Flusher:
+    """Flushes files in the background; at the end everything is on the disk, or an error is raised."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._pending: list[Future[None]] = []
+
+    def __enter__(self) -> _Flusher:
+        return self
+
+    def flush(self, descriptor: int, *, close: bool) -> None:
+        """Flush a file, and close it afterwards."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(2, thread_name_prefix="cache-flush")
+        self._pending.append(self._pool.submit(_flush, descriptor, close))
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self._pool is None:
+            return
+        self._pool.shutdown(wait=True)
+        failures = [failure for future in self._pending if (failure := future.exception()) is not None]
+        if failures and error is None:
+            raise failures[0]
+
+
+def _flush(descriptor: int, close: bool) -> None:
+    try:
+        os.fsync(descriptor)
+    finally:
+        if close:
+            os.close(descriptor)
+
+
+def _write_array(
+    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], blocks: Iterator[memoryview], flusher: _Flusher
+) -> str:
+    hasher = blake3()
+    written = 0
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        _write_all(descriptor, memoryview(header_of(dtype, shape)))
+        for block in blocks:
+            hasher.update(block)
+            _write_all(descriptor, block)
+            written += len(block)
+        if written != nbytes_of(dtype, shape):
+            raise NotCacheable(f"{path.name} received {written} bytes of {nbytes_of(dtype, shape)}")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    flusher.flush(descriptor, close=True)
+    return str(hasher.hexdigest())
+
+
+def _write_all(descriptor: int, content: memoryview) -> None:
+    while len(content):
+        content = content[os.write(descriptor, content) :]
