@@ -11,6 +11,7 @@
     │   └── NotCacheable         an object that the cache cannot hold
     ├── ExecutionError       exit 1
     │   ├── ModuleFailed         a module raised; carries step and cause
+    │   ├── WorkerLost           two worker processes died at a step
     │   └── ResultDiffers        made again, a result came out another one
     ├── PluginError          exit 4
     ├── EnvironmentFault     exit 5: a folder cannot be written, no space left

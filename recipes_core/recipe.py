@@ -234,10 +234,11 @@ class Recipe(Inputs):
 
     def _object(self, plan: Plan, key: str) -> DataObject:
         if key in self.graph.producers:
-            found: DataObject = self._space.get(plan.names[key])
-        else:
-            found = self._space.given_object(key)
-        return found
+            place = self.graph.producers[key]
+            outputs = self.steps[place.step].output_keys()
+            found: DataObject = self._space.get_as(plan.names[key], plan[place.step], outputs)
+            return found
+        return self._space.given_object(key)  # type: ignore[no-any-return]
 
     def _refuse_faults(self) -> None:
         errors = [problem for problem in self.graph.problems if problem.severity == "error"]

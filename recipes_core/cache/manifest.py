@@ -20,6 +20,8 @@ from blake3 import blake3
 
 from recipes_core.cache.canonical import from_stored, to_stored
 from recipes_core.cache.npy import describe_dtype, dtype_from, header_of, nbytes_of, shape_from
+from recipes_core.cache.provenance import unpack_history
+from recipes_core.data import HistoryEntry
 
 NAME = "manifest.json"
 _LARGEST = 64 * 2**20
@@ -91,8 +93,8 @@ class Manifest:
         Time, ISO 8601 with its zone.
     arrays : tuple of StoredArray
     spec, metadata : dict
-    history : tuple of dict
-        As `recipes_core.data.HistoryEntry.as_dict` gives them.
+    history_text : bytes
+        The history as `recipes_core.cache.provenance.pack_history` writes it.
     """
 
     key: str
@@ -109,7 +111,15 @@ class Manifest:
     arrays: tuple[StoredArray, ...] = ()
     spec: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
-    history: tuple[dict[str, Any], ...] = ()
+    history_text: bytes = b"[]"
+
+    @property
+    def history(self) -> tuple[HistoryEntry, ...]:
+        """How the object was made, oldest first; raises Damaged where that cannot be read."""
+        try:
+            return unpack_history(self.history_text)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise Damaged(f"its history cannot be read: {error}") from error
 
     @property
     def files(self) -> dict[str, int]:
@@ -122,10 +132,10 @@ class Manifest:
         Raises
         ------
         TypeError
-            Where metadata, history or note hold something that is not plain.
+            Where metadata or note hold something that is not plain.
         """
         plain = {name: getattr(self, name) for name in _PLAIN_FIELDS}
-        body = to_stored({**plain, "history": list(self.history), "arrays": [_array_record(array) for array in self.arrays]})
+        body = to_stored({**plain, "arrays": [_array_record(array) for array in self.arrays]})
         return _HEAD + blake3(body).hexdigest().encode() + _MIDDLE + body + b"}"
 
     @classmethod
@@ -151,8 +161,7 @@ class Manifest:
     def _from_plain(cls, plain: Mapping[str, Any]) -> Manifest:
         values = {name: _typed(plain[name], kind, name) for name, kind in _PLAIN_FIELDS.items()}
         arrays = tuple(_array_from(record, number) for number, record in enumerate(plain["arrays"]))
-        history = tuple(_typed(entry, dict, "history") for entry in plain["history"])
-        return cls(**values, arrays=arrays, history=history)
+        return cls(**values, arrays=arrays)
 
 
 _PLAIN_FIELDS: dict[str, type] = {
@@ -169,6 +178,7 @@ _PLAIN_FIELDS: dict[str, type] = {
     "created": str,
     "spec": dict,
     "metadata": dict,
+    "history_text": bytes,
 }
 
 

@@ -38,7 +38,7 @@ def payload_digest(packed: Packed) -> str:
                 hasher.update(block)
         except SourceFailed as failed:
             raise failed.cause from None
-        parts.append((name, describe_dtype(values.dtype), values.shape, hasher.hexdigest()))
+        parts.append((name, describe_dtype(np.dtype(values.dtype)), values.shape, hasher.hexdigest()))
     return combined_digest(packed.kind, packed.spec, parts)
 
 
@@ -56,7 +56,7 @@ def data_blocks(values: npt.NDArray[Any] | FrameSource) -> Iterator[memoryview]:
     if isinstance(values, np.ndarray):
         yield from _array_blocks(values)
         return
-    shape, dtype = tuple(values.shape), values.dtype
+    shape, dtype = tuple(values.shape), np.dtype(values.dtype)
     if dtype.hasobject or not dtype.itemsize:
         raise NotCacheable(f"pixels of type {dtype} cannot be kept in the cache")
     per_frame = max(1, int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize)

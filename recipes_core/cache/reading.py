@@ -13,7 +13,7 @@ from recipes_core.cache.frames import NpyFrames
 from recipes_core.cache.manifest import Damaged, Manifest, StoredArray
 from recipes_core.cache.npy import describe_dtype, map_npy
 from recipes_core.cache.payload import combined_digest
-from recipes_core.data import DataObject, FrameSource, HistoryEntry, ImageStack
+from recipes_core.data import DataObject, FrameSource, ImageStack
 from recipes_core.errors import PluginError, RecipeError
 
 _BLOCK = 64 * 2**20
@@ -31,8 +31,7 @@ def read_object(folder: Path, manifest: Manifest) -> DataObject:
     frames = issubclass(cls, ImageStack)
     try:
         arrays = {array.name: _open(folder, array, frames=frames) for array in manifest.arrays}
-        history = [HistoryEntry.from_dict(entry) for entry in manifest.history]
-        return cls.unpack(manifest.spec, arrays, manifest.metadata, history)
+        return cls.unpack(manifest.spec, arrays, manifest.metadata, manifest.history)
     except PermissionError:
         raise
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, RecipeError) as error:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +17,11 @@ from recipes_core.cache.digests import FileDigests
 from recipes_core.cache.layout import Layout, default_root
 from recipes_core.cache.manifest import NAME, Damaged, Manifest, read_manifest
 from recipes_core.cache.owner import own_name
-from recipes_core.cache.payload import SourceFailed, combined_digest
+from recipes_core.cache.publishing import discard, manifest_of, packed_of, staged, writing_to
 from recipes_core.cache.reading import read_object, verify_files
 from recipes_core.cache.writing import write_arrays, write_manifest
-from recipes_core.data import DataObject, Packed
-from recipes_core.errors import CacheUnwritable, NotCacheable
+from recipes_core.data import DataObject
+from recipes_core.errors import NotCacheable
 
 if TYPE_CHECKING:
     from recipes_core.cache.collection import GcReport
@@ -87,8 +86,8 @@ class Cache:
         self.max_age_days = max_age_days
         self.warnings: list[str] = []
         self.layout = Layout(self.root)
-        self.files = FileDigests(self.root / "memo", writable)
         self._foreign = self.layout.foreign_format()
+        self.files = FileDigests(None if self._foreign else self.root / "memo", writable)
         self._damaged: set[str] = set()
         self._stuck: set[str] = set()
         self._verified: dict[str, object] = {}
@@ -264,12 +263,12 @@ class Cache:
             Where the object cannot be stored.
         """
         target = self.layout.entry(key)
-        packed = _packed(obj)
+        packed = packed_of(obj)
         origin = {"step": step, "module": module, "port": port, "seconds": float(seconds), "note": dict(note or {})}
-        with self._disk(), self._stage() as stage:
+        with self._disk(), staged(self.layout) as stage:
             arrays = write_arrays(stage, packed)
-            manifest = _manifest(key, obj, packed, arrays, origin)
             try:
+                manifest = manifest_of(key, obj, packed, arrays, origin)
                 content = manifest.to_bytes()
             except TypeError as error:
                 raise NotCacheable(f"the metadata of a {packed.kind} cannot be kept: {error}") from error
@@ -288,7 +287,7 @@ class Cache:
             Where it cannot be removed.
         """
         with self._disk():
-            gone = self._discard(self.layout.entry(key))
+            gone = discard(self.layout, self.layout.entry(key))
         self._verified.pop(key, None)
         self._stuck.discard(key)
         return gone
@@ -318,41 +317,8 @@ class Cache:
                 self.max_age_days if max_age is None else max_age,
             )
 
-    @contextlib.contextmanager
-    def _stage(self) -> Iterator[Path]:
-        self.layout.prepare()
-        stage = self.layout.folder("stage") / own_name()
-        stage.mkdir(parents=True)
-        try:
-            yield stage
-        finally:
-            if stage.exists():
-                import shutil
-
-                shutil.rmtree(stage, ignore_errors=True)
-
-    @contextlib.contextmanager
-    def _disk(self) -> Iterator[None]:
-        """Turn failures of the disk into CacheUnwritable."""
-        if not self.writable:
-            raise CacheUnwritable("the cache was opened for reading only.", code="V310")
-        if self._foreign:
-            raise CacheUnwritable(
-                f"the cache in {self.root} has the format '{self._foreign}' of another version.",
-                code="V311",
-                hint="Name another folder in RECIPES_CACHE, or delete this one.",
-            )
-        try:
-            yield
-        except SourceFailed as failed:
-            raise failed.cause from None
-        except OSError as error:
-            full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
-            raise CacheUnwritable(
-                f"the cache in {self.root} cannot be written: {'no space is left' if full else error.strerror or error}.",
-                code="V312",
-                hint="Free some space (recipe cache gc), or name another folder in RECIPES_CACHE.",
-            ) from error
+    def _disk(self) -> AbstractContextManager[None]:
+        return writing_to(self.root, writable=self.writable, foreign=self._foreign)
 
     def _put_in_place(self, stage: Path, target: Path, manifest: Manifest, replace: bool) -> Manifest:
         for _ in range(8):
@@ -368,7 +334,7 @@ class Cache:
                 there = None if replace or manifest.key in self._stuck else self._read(manifest.key)
                 if there is not None:
                     return self._yield_to(there[0], manifest)
-                self._discard(target)
+                discard(self.layout, target)
             else:
                 self._verified.pop(manifest.key, None)
                 return manifest
@@ -382,56 +348,7 @@ class Cache:
             )
         return there
 
-    def _discard(self, folder: Path) -> bool:
-        """Take something out of sight, then delete it; what resists is left to the next sweep."""
-        from recipes_core.cache.collection import delete
-
-        self.layout.folder("trash").mkdir(parents=True, exist_ok=True)
-        away = self.layout.folder("trash") / own_name()
-        try:
-            folder.rename(away)
-        except FileNotFoundError:
-            return False
-        delete(away)
-        return True
-
 
 def block_key(step_key: str, name: str, index: int) -> str:
     """Key of one block of a long computation."""
     return digest_of(["block", step_key, name, index])
-
-
-def _packed(obj: DataObject) -> Packed:
-    from recipes_core.plugins import registry
-
-    try:
-        packed = obj.pack()
-    except TypeError as error:
-        raise NotCacheable(str(error)) from error
-    ref = registry().datatypes.get(packed.kind)
-    if ref is None or ref.load() is not type(obj):
-        raise NotCacheable(
-            f"'{packed.kind}' is no registered type of data, so it could not be loaded again",
-            hint="A plugin registers its types with register_datatypes.",
-        )
-    return packed
-
-
-def _manifest(key: str, obj: DataObject, packed: Packed, arrays: tuple[Any, ...], origin: dict[str, Any]) -> Manifest:
-    from recipes_core.cache.npy import describe_dtype, nbytes_of
-    from recipes_core.versions import versions
-
-    parts = [(array.name, describe_dtype(array.dtype), array.shape, array.digest) for array in arrays]
-    return Manifest(
-        key=key,
-        kind=packed.kind,
-        digest=combined_digest(packed.kind, packed.spec, parts),
-        nbytes=sum(nbytes_of(array.dtype, array.shape) for array in arrays),
-        versions=versions(),
-        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        arrays=arrays,
-        spec=packed.spec,
-        metadata=dict(obj.metadata),
-        history=tuple(entry.as_dict() for entry in obj.history),
-        **origin,
-    )

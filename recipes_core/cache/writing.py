@@ -24,6 +24,7 @@ INLINE = 32 * 2**10
 """Arrays of an entry are kept in the manifest as long as they have no more bytes than this together."""
 
 _INLINE_EACH = 4 * 2**10
+_WORTH_A_THREAD = 2**20
 
 
 def write_arrays(folder: Path, packed: Packed) -> tuple[StoredArray, ...]:
@@ -38,16 +39,17 @@ def write_arrays(folder: Path, packed: Packed) -> tuple[StoredArray, ...]:
     """
     inline = _inline_names(packed)
     stored: list[StoredArray] = []
-    with _Flusher() as flusher:
+    with _Helpers() as helpers:
         for number, (name, values) in enumerate(packed.arrays.items()):
-            dtype, shape = values.dtype, tuple(values.shape)
+            # A source may count in numpy's integers, which read differently in a header.
+            dtype, shape = np.dtype(values.dtype), tuple(int(n) for n in values.shape)
             if dtype.hasobject or not dtype.itemsize:
                 raise NotCacheable(f"'{name}' of type {dtype} cannot be kept in the cache")
             if name in inline:
                 data = b"".join(data_blocks(values))
                 stored.append(StoredArray(name, dtype, shape, blake3(data).hexdigest(), data=data))
                 continue
-            digest = _write_array(folder / file_name(number), dtype, shape, data_blocks(values), flusher)
+            digest = _write_array(folder / file_name(number), dtype, shape, data_blocks(values), helpers)
             stored.append(StoredArray(name, dtype, shape, digest, file=file_name(number)))
     return tuple(stored)
 
@@ -64,7 +66,7 @@ def write_manifest(folder: Path, content: bytes) -> None:
 
 
 def _inline_names(packed: Packed) -> set[str]:
-    sizes = {name: nbytes_of(values.dtype, values.shape) for name, values in packed.arrays.items()}
+    sizes = {name: nbytes_of(np.dtype(values.dtype), values.shape) for name, values in packed.arrays.items()}
     if sum(sizes.values()) <= INLINE:
         return set(sizes)
     room, chosen = INLINE, set()
@@ -75,23 +77,34 @@ def _inline_names(packed: Packed) -> set[str]:
     return chosen
 
 
-class _Flusher:
-    """Flushes files in the background; at the end everything is on the disk, or an error is raised."""
+class _Helpers:
+    """Threads that hash blocks and flush files; at the end everything is on the disk, or an error is raised."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
         self._pending: list[Future[None]] = []
 
-    def __enter__(self) -> _Flusher:
+    def __enter__(self) -> _Helpers:
         return self
 
-    def flush(self, descriptor: int, *, close: bool) -> None:
-        """Flush a file, and close it afterwards."""
+    def _threads(self) -> ThreadPoolExecutor:
         from concurrent.futures import ThreadPoolExecutor
 
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(2, thread_name_prefix="cache-flush")
-        self._pending.append(self._pool.submit(_flush, descriptor, close))
+            # Two flush, which is waiting; one hashes.
+            self._pool = ThreadPoolExecutor(3, thread_name_prefix="cache")
+        return self._pool
+
+    def flush_and_close(self, descriptor: int) -> None:
+        """Bring a file to the disk in the background."""
+        self._pending = [future for future in self._pending if not future.done() or future.exception() is not None]
+        while len(waiting := [future for future in self._pending if not future.done()]) >= 2:
+            _wait_for_one(waiting)
+        self._pending.append(self._threads().submit(_flush, descriptor))
+
+    def hash(self, hasher: blake3, block: memoryview) -> Future[object]:
+        """Hash a block in the background; the block must stay as it is until that is done."""
+        return self._threads().submit(hasher.update, block)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._pool is None:
@@ -102,16 +115,21 @@ class _Flusher:
             raise failures[0]
 
 
-def _flush(descriptor: int, close: bool) -> None:
+def _wait_for_one(futures: list[Future[None]]) -> None:
+    from concurrent.futures import FIRST_COMPLETED, wait
+
+    wait(futures, return_when=FIRST_COMPLETED)
+
+
+def _flush(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
     finally:
-        if close:
-            os.close(descriptor)
+        os.close(descriptor)
 
 
 def _write_array(
-    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], blocks: Iterator[memoryview], flusher: _Flusher
+    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], blocks: Iterator[memoryview], helpers: _Helpers
 ) -> str:
     hasher = blake3()
     written = 0
@@ -119,15 +137,22 @@ def _write_array(
     try:
         _write_all(descriptor, memoryview(header_of(dtype, shape)))
         for block in blocks:
-            hasher.update(block)
-            _write_all(descriptor, block)
+            if len(block) < _WORTH_A_THREAD:
+                hasher.update(block)
+                _write_all(descriptor, block)
+            else:
+                hashed = helpers.hash(hasher, block)
+                try:
+                    _write_all(descriptor, block)
+                finally:
+                    hashed.result()
             written += len(block)
         if written != nbytes_of(dtype, shape):
             raise NotCacheable(f"{path.name} received {written} bytes of {nbytes_of(dtype, shape)}")
     except BaseException:
         os.close(descriptor)
         raise
-    flusher.flush(descriptor, close=True)
+    helpers.flush_and_close(descriptor)
     return str(hasher.hexdigest())
 
 

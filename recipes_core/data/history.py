@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -50,6 +51,15 @@ class HistoryEntry:
         if self.seed is not None:
             result["seed"] = self.seed
         return result
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Without the texts that are kept beside the fields.
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    @cached_property
+    def identity(self) -> str:
+        """A text that two entries share where they say the same."""
+        return json.dumps(self.as_dict(), sort_keys=True, default=str)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> HistoryEntry:
@@ -103,9 +113,8 @@ class History(Sequence[HistoryEntry]):
                 continue
             seen_nodes.add(id(node))
             for entry in node._own if ready else node._flat or ():
-                name = json.dumps(entry.as_dict(), sort_keys=True, default=str)
-                if name not in seen:
-                    seen.add(name)
+                if entry.identity not in seen:
+                    seen.add(entry.identity)
                     yield entry
 
     @overload

@@ -12,6 +12,9 @@ from recipes_core.data.history import DataObject, HistoryEntry
 from recipes_core.data.packing import Packed
 from recipes_core.data.persistence import persistence
 
+MOST_SHOWN = 12
+"""Values in a summary."""
+
 
 class Scalars(DataObject):
     """Named numbers and words: results such as an RMSE.
@@ -57,7 +60,10 @@ class Scalars(DataObject):
         return cls(spec["values"], units=spec["units"], metadata=metadata, history=history)
 
     def summary(self) -> str:
-        return ", ".join(f"{name} {value}" for name, value in self.values.items())
+        # Reports of several lines, and more than a line holds, are for the file.
+        shown = [f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}" for name, value in self.values.items()]
+        shown = [text for text in shown if "\n" not in text]
+        return ", ".join(shown[:MOST_SHOWN]) + (", ..." if len(shown) > MOST_SHOWN else "")
 
     def __repr__(self) -> str:
         return f"<Scalars: {self.summary()}>"

@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -173,7 +173,7 @@ def _require_finite(path: Path, rows: Floats) -> None:
         raise FormatError(f"{path}: row {int(np.argmax(bad)) + 1} of the drift holds a value that is not finite.")
 
 
-def _is_range(value: Any) -> bool:
+def _is_range(value: Any) -> TypeGuard[list[float]]:
     return isinstance(value, list) and len(value) == 2 and all(isinstance(end, (int, float)) for end in value)
 
 

@@ -241,6 +241,8 @@ def _behind(path: Path, series: Any) -> tuple[Path, ...]:
 def _layout(path: Path, series: Any) -> tuple[tuple[int, int, int, int], npt.NDArray[np.int64]]:
     """Shape (t, z, y, x), and the page of each plane."""
     sizes = dict(zip(series.axes, series.shape, strict=True))
+    if not all(sizes.values()):
+        raise FormatError(f"{path} holds an image without pixels; it is damaged or cut off.")
     if sizes.get("S", 1) > 1:
         raise FormatError(f"{path} is a colour image with {sizes['S']} samples a pixel; one channel is read.")
     if sizes.get("C", 1) > 1:

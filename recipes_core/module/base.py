@@ -31,6 +31,8 @@ class ModuleBase(HasStrictTraits):
         True where `run` draws random numbers from ``ctx.rng``.
     module_name : str
         Name in recipes where it differs from the class's.
+    spreads : bool
+        True where `run` spends its time in ``ctx.map`` over large items: an executor then takes these rather than the step.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class ModuleBase(HasStrictTraits):
     version: ClassVar[int] = 1
     uses_seed: ClassVar[bool] = False
     module_name: ClassVar[str] = ""
+    spreads: ClassVar[bool] = False
 
     # -- what is declared ------------------------------------------------------------------------------------------------
 

@@ -105,8 +105,16 @@ class Context:
             raise UsageError(f"step '{self.step}' needs a file and none is named", code="U210")
         return persistence().load(path, kind=kind)
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Apply a function to items on `n_threads` threads; results come in order, and few are held at a time."""
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item], *, keep: str = "") -> Iterator[Result]:
+        """Apply a function to items on `n_threads` threads; results come in order, and few are held at a time.
+
+        Parameters
+        ----------
+        keep : str
+            A name for these results, for work that takes long: with a cache the result of each item (a mapping from name to
+            array, or a `DataObject`) is kept until the step is done, so that a run that was killed goes on where it was. Items
+            must then not depend on the number of threads, nor an item's result on other items.
+        """
         if self.n_threads <= 1:
             for item in items:
                 self.check_cancelled()

@@ -167,7 +167,7 @@ def _planned(graph: Graph, knowledge: Knowledge, draft: _Draft, drafts: dict[str
     )
     return PlannedStep(
         draft.step, draft.module.name(), _state(knowledge, draft), reasons, draft.identity, wanted, draft.key, draft.taken,
-        draft.made, seconds,
+        draft.made, seconds, draft.forced and draft.runs,
     )  # fmt: skip
 
 

@@ -105,6 +105,8 @@ class PlannedStep:
         Output port -> name of its object.
     seconds : float or None
         How long it took the last time.
+    forced : bool
+        Whether it runs because the user wants it, or after a step of which that is true, though its results may be there.
     """
 
     step: str
@@ -117,6 +119,7 @@ class PlannedStep:
     taken: tuple[tuple[str, str, str], ...] = ()
     made: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
+    forced: bool = False
 
     @property
     def reason(self) -> str:

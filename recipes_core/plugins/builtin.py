@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from recipes_core.plugins.hookspecs import hookimpl
-from recipes_core.plugins.refs import DatatypeRef, ReaderRef, WriterRef
+from recipes_core.plugins.refs import DatatypeRef, ExecutorRef, ReaderRef, WriterRef
 
 _DATA = "recipes_core.data"
 _IO = "recipes_core.io"
+_EXECUTORS = "recipes_core.run.executors"
 _RECORD = ".provenance.json"
 
 
@@ -20,6 +21,16 @@ def register_datatypes() -> list[DatatypeRef]:
         DatatypeRef("Drift", f"{_DATA}:Drift", ".npz"),
         DatatypeRef("Figure", f"{_DATA}:Figure", ".png"),
         DatatypeRef("Scalars", f"{_DATA}:Scalars", ".json"),
+        DatatypeRef("Block", f"{_DATA}.block:Block"),
+    ]
+
+
+@hookimpl
+def register_executors() -> list[ExecutorRef]:
+    """Where steps run besides this process."""
+    return [
+        ExecutorRef("processes", f"{_EXECUTORS}.processes:open_processes", "worker processes on this machine"),
+        ExecutorRef("dask", f"{_EXECUTORS}.dask:open_dask", "Dask, here or on a running scheduler", takes_address=True),
     ]
 
 
@@ -58,7 +69,9 @@ def register_writers() -> list[WriterRef]:
         WriterRef("tiff", f"{_IO}.tiff_writer:write", (".ome.tif", ".ome.tiff", ".tif", ".tiff"), ("ImageStack",), "OME-TIFF"),
         WriterRef("drift_npz", f"{_IO}.drift_npz:write", (".npz",), ("Drift",), "drift"),
         WriterRef("drift_csv", f"{_IO}.drift_text:write_csv", (".csv",), ("Drift",), "drift as text", (f".csv{_RECORD}",)),
-        WriterRef("drift_picasso", f"{_IO}.drift_text:write_picasso", (".txt",), ("Drift",), "drift of Picasso", (f".txt{_RECORD}",)),
+        WriterRef(
+            "drift_picasso", f"{_IO}.drift_text:write_picasso", (".txt",), ("Drift",), "drift of Picasso", (f".txt{_RECORD}",)
+        ),
         WriterRef("figure", f"{_IO}.draw:write", (".png", ".svg", ".pdf"), ("Figure",), "figure"),
         WriterRef("scalars", f"{_IO}.scalars_json:write", (".json",), ("Scalars",), "values"),
     ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from recipes_core.plugins.refs import DatatypeRef, ModuleRef, ReaderRef, WriterRef
+from recipes_core.plugins.refs import DatatypeRef, ExecutorRef, ModuleRef, ReaderRef, WriterRef
 
 if TYPE_CHECKING:
     import click
@@ -41,6 +41,11 @@ def register_readers() -> Iterable[ReaderRef]:  # type: ignore[empty-body]
 @hookspec
 def register_writers() -> Iterable[WriterRef]:  # type: ignore[empty-body]
     """File formats that can be written."""
+
+
+@hookspec
+def register_executors() -> Iterable[ExecutorRef]:  # type: ignore[empty-body]
+    """Ways to run steps elsewhere."""
 
 
 @hookspec

@@ -72,7 +72,8 @@ class ReaderRef(_Ref):
     """A file format that can be read.
 
     The target has ``sniff(path, head) -> bool``, which decides by content (`head`: the first 4096 bytes; empty for a folder),
-    and ``open_content(path, **options) -> FileContent``.
+    and ``open_content(path, **options) -> FileContent``. Where its writer stores the record that it is handed, it also has
+    ``read_record(path) -> mapping or None``, which gives that back without executing anything.
     """
 
     summary: str = ""
@@ -93,10 +94,28 @@ class WriterRef(_Ref):
     types : tuple of str
         Names of the data types that it can write.
     companions : tuple of str
-        Endings of further files that are written beside the first (Picasso's ``.yaml``).
+        Endings of further files that are written beside the first (Picasso's ``.yaml``); where one is not written this time, an
+        earlier one of that name is removed with the file that it belonged to.
     """
 
     suffixes: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     summary: str = ""
     companions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExecutorRef(_Ref):
+    """A way to run the steps of recipes elsewhere: ``recipe run --executor NAME``.
+
+    The target is called with the keywords ``address`` (what stands behind ``NAME:``, or empty), ``jobs`` (or None), ``cache`` and
+    ``tell`` (receives lines for the user), and returns a `recipes_core.run.executors.base.Executor`.
+
+    Parameters
+    ----------
+    takes_address : bool
+        Whether ``NAME:ADDRESS`` may be written.
+    """
+
+    summary: str = ""
+    takes_address: bool = False

@@ -13,13 +13,13 @@ import pluggy
 
 from recipes_core.errors import PluginError
 from recipes_core.plugins import hookspecs
-from recipes_core.plugins.refs import DatatypeRef, ModuleRef, ReaderRef, WriterRef
+from recipes_core.plugins.refs import DatatypeRef, ExecutorRef, ModuleRef, ReaderRef, WriterRef
 from recipes_core.versions import versions
 
 BUILT_IN = ("recipes_core.plugins.builtin", "recipes_modules")
 """Registered through the same hooks as any plugin, by name, so that nothing here imports them."""
 
-RefT = TypeVar("RefT", ModuleRef, DatatypeRef, ReaderRef, WriterRef)
+RefT = TypeVar("RefT", ModuleRef, DatatypeRef, ReaderRef, WriterRef, ExecutorRef)
 
 
 @dataclass
@@ -103,6 +103,11 @@ class Registry:
     def writers(self) -> dict[str, WriterRef]:
         """Format -> reference."""
         return self._collect("register_writers", WriterRef)
+
+    @cached_property
+    def executors(self) -> dict[str, ExecutorRef]:
+        """Name -> reference."""
+        return self._collect("register_executors", ExecutorRef)
 
     @cached_property
     def _module_names(self) -> dict[str, list[ModuleRef]]:

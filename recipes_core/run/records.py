@@ -80,8 +80,8 @@ def run_record(
 
 def write_record(folder: Path, content: Mapping[str, Any]) -> Path | None:
     """Write a record as a whole; None where the folder cannot be written, for a run is not lost for want of its record."""
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    target = folder / f"{moment}-{uuid.uuid4().hex[:6]}.json"
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+    target = folder / f"{moment}-{uuid.uuid4().hex[:4]}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(target, json.dumps(content, default=str, indent=1).encode())
@@ -101,7 +101,7 @@ def read_records(folder: Path) -> list[RunFile]:
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(content, dict) and content.get("format") == FORMAT:
-            found.append(RunFile(path.stem, content))
+            found.append(RunFile(path.name.removesuffix(".json"), content))
     return found
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from recipes_core.data import DataObject, HistoryEntry
-from recipes_core.data.history import History
+from recipes_core.data import DataObject
 from recipes_core.errors import Cancelled, ExecutionError, RecipeError
 from recipes_core.graph import Graph
 from recipes_core.plan import Plan, PlannedStep, StepState
@@ -68,7 +66,9 @@ class Runner:
         self.keep_going = keep_going
         self.report: RunReport | None = None
         self._failures: dict[str, RecipeError] = {}
-        self._stepper = Stepper(space, self._context, self.object, self._refuse_changed_files, self.listener, tells=listener is not None)
+        self._stepper = Stepper(
+            space, self._context, self.object, self.refuse_changed_files, self.listener, tells=listener is not None
+        )
 
     def run(self, plan: Plan) -> RunReport:
         """Carry out a plan.
@@ -138,7 +138,8 @@ class Runner:
         return True
 
     def _context(self, planned: PlannedStep) -> RunContext:
-        return RunContext(planned, self.listener, seed=self.seed, n_threads=self.n_threads)
+        cache = None if self.space.unkept else self.space.cache
+        return RunContext(planned, self.listener, seed=self.seed, n_threads=self.n_threads, cache=cache)
 
     # -- objects ---------------------------------------------------------------------------------------------------------
 
@@ -154,8 +155,8 @@ class Runner:
             return self.space.get(name)
         return self.space.given_object(key)
 
-    def _refuse_changed_files(self, planned: PlannedStep) -> None:
-        """A result of a file that was written to while it was read belongs to no content."""
+    def refuse_changed_files(self, planned: PlannedStep) -> None:
+        """Raise DataError where a file was written to while it was read: what was made of it belongs to no content."""
         if not self.space.reads_files():
             return
         changed = self.space.changed_files(self.files_behind(planned))
@@ -211,19 +212,6 @@ def tell_cache(space: Workspace, report: RunReport) -> None:
 def lost_too_often() -> ExecutionError:
     """The error for a disk that does not hold what is written to it."""
     return ExecutionError("results are lost as fast as they are made.", code="X131", hint="Check the disk of the cache.")
-
-
-def relabelled(value: DataObject, planned: PlannedStep, outputs: Mapping[str, str]) -> DataObject:
-    """An object from the cache with this recipe's own names in its last history entry; another recipe may have made it."""
-    if not value.history:
-        return value
-    *before, last = value.history
-    ports = {port: outputs[port] for port in last.outputs if port in outputs}
-    inputs = {port: key for port, key, name in planned.taken if name}
-    entry: HistoryEntry = replace(
-        last, step=planned.step, inputs={p: inputs.get(p, k) for p, k in last.inputs.items()}, outputs=ports
-    )
-    return value.with_provenance(history=History((*before, entry)))
 
 
 def _last_takers(plan: Plan) -> dict[str, int]:

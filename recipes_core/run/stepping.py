@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from recipes_core.data import DataObject
 from recipes_core.errors import Cancelled, DataError
 from recipes_core.module import Context, ModuleBase, run_module
 from recipes_core.plan import PlannedStep, Where
-from recipes_core.plan.reasons import Forced
 from recipes_core.run.events import Listener, StepResult
 from recipes_core.run.workspace import ResultLost, Workspace
 
+if TYPE_CHECKING:
+    from recipes_core.cache.store import Cache
+    from recipes_core.run.blocks import BlockStore
+    from recipes_core.run.executors.base import Executor
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 ObjectOf = Callable[[str, str], DataObject]
 """(object's name, key) -> object; raises ResultLost where it is gone."""
 
@@ -24,11 +31,36 @@ class StepFailed(Exception):
 
 
 class RunContext(Context):
-    """The context that the engine hands to modules: it passes on what they say."""
+    """The context that the engine hands to modules: it passes on what they say, and keeps parts of long steps.
 
-    def __init__(self, planned: PlannedStep, listener: Listener, *, seed: int, n_threads: int | None) -> None:
+    Parameters
+    ----------
+    planned : PlannedStep
+    listener : Listener
+    seed : int
+    n_threads : int, optional
+    cache : Cache, optional
+        Where results of ``map(..., keep=NAME)`` are kept.
+    executor : Executor, optional
+        Where ``map`` runs; threads of this process where not given.
+    """
+
+    def __init__(
+        self,
+        planned: PlannedStep,
+        listener: Listener,
+        *,
+        seed: int,
+        n_threads: int | None,
+        cache: Cache | None = None,
+        executor: Executor | None = None,
+    ) -> None:
         super().__init__(planned.step, seed=seed, n_threads=n_threads, wanted=planned.wanted)
+        self._planned = planned
         self._listener = listener
+        self._cache = cache
+        self._executor = executor
+        self._store: BlockStore | None = None
 
     def progress(self, done: float, total: float) -> None:
         super().progress(done, total)
@@ -41,6 +73,37 @@ class RunContext(Context):
     def say(self, message: str) -> None:
         super().say(message)
         self._listener.message(self.step, message)
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item], *, keep: str = "") -> Iterator[Result]:
+        store = self._blocks() if keep else None
+        if self._executor is not None:
+            from recipes_core.run.blocks import Spread
+
+            spread = Spread(self._executor, f"step '{self.step}'", self._stays, self.n_threads)
+            for result in spread.map(function, items, keep, store):
+                self.check_cancelled()
+                yield result
+        elif store is not None:
+            from recipes_core.run.blocks import kept
+
+            yield from super().map(partial(kept, function, store, keep), enumerate(items))
+        else:
+            yield from super().map(function, items)
+
+    def _stays(self, why: str) -> None:
+        self._listener.message(self.step, f"its blocks stay in this process: {why}")
+
+    def _blocks(self) -> BlockStore | None:
+        if self._store is None and self._cache is not None and self._cache.writable:
+            from recipes_core.run.blocks import BlockStore
+
+            self._store = BlockStore(self._cache, self._planned.key, self.step, self._planned.module)
+        return self._store
+
+    def published(self) -> None:
+        """The step is done, and its parts need not be kept any more."""
+        if self._store is not None:
+            self._store.clear()
 
 
 class Stepper:
@@ -63,7 +126,7 @@ class Stepper:
     def __init__(
         self,
         space: Workspace,
-        context: Callable[[PlannedStep], Context],
+        context: Callable[[PlannedStep], RunContext],
         object_of: ObjectOf,
         check_files: Callable[[PlannedStep], None],
         listener: Listener,
@@ -100,7 +163,7 @@ class Stepper:
 
         with cache.lock(planned.key, waiting=waiting):
             # Another run may have made it since the plan was made, with or without a wait.
-            if not is_forced(planned) and is_there(self.space, planned):
+            if not planned.forced and is_there(self.space, planned):
                 result.state, result.reason = "cached", "made by another run meanwhile"
                 self.space.note(planned, planned.wanted, 0.0)
                 self.listener.step_finished(result)
@@ -129,16 +192,12 @@ class Stepper:
             raise StepFailed from error
         result.seconds = time.perf_counter() - started
         self.space.publish(planned, made, result.seconds)
+        context.published()
         result.state = "done"
         if self.tells:
             keys = module.output_keys()
             result.outputs = {keys[port]: value.summary() for port, value in made.items() if keys[port]}
         self.listener.step_finished(result)
-
-
-def is_forced(planned: PlannedStep) -> bool:
-    """Whether a step runs although its results are there."""
-    return any(isinstance(reason, Forced) for reason in planned.reasons)
 
 
 def is_there(space: Workspace, planned: PlannedStep) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recipes_core.cache.canonical import digest_of
-from recipes_core.data import DataObject
+from recipes_core.data import DataObject, HistoryEntry
+from recipes_core.data.history import History
 from recipes_core.errors import CacheUnwritable, NotCacheable
 from recipes_core.plan import Past, PlannedStep, Where
 from recipes_core.run.past import PastBook
@@ -89,6 +90,7 @@ class Workspace:
         self.compared: dict[str, bool] = {}
         self._given: dict[str, Given] = {}
         self._objects: dict[str, DataObject] = {}
+        self._loaded: set[str] = set()
         self._made: dict[str, list[str]] = {}
         self._stamps: dict[Path, Stamp] = {}
 
@@ -207,7 +209,16 @@ class Workspace:
             if loaded is None:
                 raise ResultLost(name)
             self._objects[name] = loaded
+            self._loaded.add(name)
         return self._objects[name]
+
+    def get_as(self, name: str, planned: PlannedStep, outputs: Mapping[str, str]) -> DataObject:
+        """An object with this recipe's own names in its history: another recipe may have put it into the cache."""
+        found = self.get(name)
+        if name in self._loaded:
+            self._loaded.discard(name)
+            found = self._objects[name] = _relabelled(found, planned, outputs)
+        return found
 
     def in_memory(self, name: str) -> bool:
         """Whether an object is in memory."""
@@ -224,6 +235,13 @@ class Workspace:
             self._made.setdefault(planned.step, []).append(name)
             self._keep(planned, port, name, value, seconds)
         self.note(planned, made, seconds)
+
+    def hold(self, planned: PlannedStep, made: Mapping[str, DataObject]) -> None:
+        """Take what a step of the same key has made elsewhere into memory, by port."""
+        for port, value in made.items():
+            if port in planned.made:
+                self._objects[planned.made[port]] = value
+                self._made.setdefault(planned.step, []).append(planned.made[port])
 
     def note(self, planned: PlannedStep, made: Iterable[str], seconds: float) -> None:
         """Write down how a step ran, for later plans."""
@@ -316,3 +334,16 @@ class Workspace:
                 given.content = ""
                 if given.load is not None:
                     given.value = None
+
+
+def _relabelled(value: DataObject, planned: PlannedStep, outputs: Mapping[str, str]) -> DataObject:
+    """An object from the cache with this recipe's own names in its last history entry; another recipe may have made it."""
+    if not value.history:
+        return value
+    *before, last = value.history
+    ports = {port: outputs[port] for port in last.outputs if port in outputs}
+    inputs = {port: key for port, key, name in planned.taken if name}
+    entry: HistoryEntry = replace(
+        last, step=planned.step, inputs={p: inputs.get(p, k) for p, k in last.inputs.items()}, outputs=ports
+    )
+    return value.with_provenance(history=History((*before, entry)))

@@ -51,9 +51,14 @@ class Executor(ABC):
         ----------
         what : str
             What people call the task.
+
+        Returns
+        -------
+        Future
+            It can be cancelled until the task begins.
         """
 
-    def prepare(self, modules: Sequence[tuple[str, int, str]]) -> None:
+    def prepare(self, modules: Sequence[tuple[str, int, str]]) -> None:  # noqa: B027 - workers of this machine have them
         """Find out before anything runs whether workers have the modules: (name, version, digest of code) each.
 
         Raises

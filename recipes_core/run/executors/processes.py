@@ -15,15 +15,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from recipes_core.errors import EnvironmentFault, WorkerLost
+from recipes_core.errors import Cancelled, EnvironmentFault, WorkerLost
 from recipes_core.module.context import available_threads
 from recipes_core.plugins import registry
 from recipes_core.run.executors.base import Executor, Work
 
 _MOST_STARTS = 2
-_BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); from recipes_core.run.executors.worker import main; main()"
-)
+_BOOT = "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); from recipes_core.run.executors.worker import main; main()"
 _LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -42,7 +40,7 @@ class _Worker:
         environment = {**os.environ, **dict.fromkeys(_LIMITS, str(n_threads))}
         # A fresh interpreter rather than a fork: threads and libraries survive none. It never imports the main script, so that
         # needs no guard.
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # noqa: S603 - this very interpreter
             [sys.executable, "-c", _BOOT, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -101,8 +99,12 @@ class Processes(Executor):
 
     def cancel(self) -> None:
         with self._lock:
+            dropped = [*self._waiting, *(worker.task for worker in self._workers if worker.task is not None)]
             self._waiting.clear()
         self.close()
+        for task in dropped:
+            if not task.future.done():
+                task.future.set_exception(Cancelled("cancelled"))
 
     def close(self) -> None:
         with self._lock:
@@ -130,10 +132,12 @@ class Processes(Executor):
 
     def _feed(self) -> None:
         for worker in self._workers:
-            if worker.task is None and worker.ready and self._waiting:
-                worker.task = task = self._waiting.popleft()
-                task.starts += 1
-                worker.send(task.packed)
+            while worker.task is None and worker.ready and self._waiting:
+                task = self._waiting.popleft()
+                if task.starts or task.future.set_running_or_notify_cancel():
+                    worker.task = task
+                    task.starts += 1
+                    worker.send(task.packed)
 
     def _listen(self, worker: _Worker) -> None:
         stream = worker.process.stdout
@@ -190,6 +194,11 @@ class Processes(Executor):
             task.future.set_exception(error)
 
 
+def open_processes(*, jobs: int | None = None, **_: Any) -> Processes:
+    """The executor for ``--executor processes``."""
+    return Processes(jobs)
+
+
 def _close_input(worker: _Worker) -> None:
     assert worker.process.stdin is not None
     with contextlib.suppress(OSError):
@@ -202,7 +211,10 @@ def worker_lost(what: str, code: int | None = None) -> WorkerLost:
     if code is not None and killed is not None and code == -killed:
         how, hint = "was killed twice by the system", "Most likely the memory did not suffice: use fewer --jobs, or smaller data."
     elif code is not None and code < 0:
-        how, hint = f"crashed twice ({signal.Signals(-code).name})", "A library that it uses is at fault; run it alone to see more."
+        how, hint = (
+            f"crashed twice ({signal.Signals(-code).name})",
+            "A library that it uses is at fault; run it alone to see more.",
+        )
     else:
         how, hint = "ended twice without a result", "Most likely the memory did not suffice: use fewer --jobs, or smaller data."
     return WorkerLost(f"the worker of {what} {how}.", hint=hint)

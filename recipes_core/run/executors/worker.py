@@ -14,7 +14,7 @@ from recipes_core.run.executors.faults import Fault
 
 
 class _Here:
-    """This process, as tasks see it."""
+    """The process as tasks see it."""
 
     def __init__(self, results: BinaryIO, n_threads: int) -> None:
         self.n_threads = n_threads

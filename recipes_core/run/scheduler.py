@@ -1,0 +1,378 @@
+"""Carries out the plans of several jobs at once: each step on an executor as soon as what it takes is there."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import partial
+from typing import Any
+
+from recipes_core.errors import Cancelled, RecipeError
+from recipes_core.plan import Plan, PlannedStep, StepState
+from recipes_core.run.events import Listener, RunReport, StepResult
+from recipes_core.run.executors.base import Executor
+from recipes_core.run.executors.faults import Fault
+from recipes_core.run.failures import missing_inputs, step_failure, together
+from recipes_core.run.jobs import Finished, Job, Outcome, not_run
+from recipes_core.run.lane import Lane
+from recipes_core.run.nodes import NodeResult, NodeSpec, run_node
+from recipes_core.run.runner import MOST_LOSSES, Runner, lost_too_often, result_of, tell_cache
+from recipes_core.run.stepping import is_there
+from recipes_core.run.travelling import Stays, node_spec
+
+_PATIENCE = 0.5
+
+
+class _State(Enum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+
+
+@dataclass(eq=False)
+class _Course:
+    """A job on its way."""
+
+    number: int
+    job: Job
+    listener: Listener
+    runner: Runner
+    plan: Plan
+    report: RunReport
+    results: dict[str, StepResult] = field(default_factory=dict)
+    failures: list[RecipeError] = field(default_factory=list)
+    tasks: set[str] = field(default_factory=set)
+    outcome: Outcome | None = None
+
+
+@dataclass(eq=False)
+class _Task:
+    """Steps of one key, in one or several jobs: they run once."""
+
+    planned: PlannedStep
+    rank: tuple[int, int, int]
+    holders: list[tuple[_Course, PlannedStep]] = field(default_factory=list)
+    needs: set[str] = field(default_factory=set)
+    state: _State = _State.WAITING
+    stays: bool = False
+    future: Future[Any] | None = None
+
+
+class Scheduler:
+    """See `recipes_core.run.jobs.run_jobs`.
+
+    Jobs come in their order and each goes deep before the next is begun, so that first results are early and few intermediate
+    ones are held.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        listeners: Sequence[Listener | None],
+        executor: Executor,
+        *,
+        n_threads: int | None,
+        keep_going: bool,
+        finished: Finished,
+    ) -> None:
+        self.executor = executor
+        self.keep_going = keep_going
+        self.finished = finished
+        self._inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+        self._lane = Lane(executor, self._inbox.put, n_threads)
+        self._courses = [
+            _Course(
+                number,
+                job,
+                listener or Listener(),
+                Runner(job.graph, job.space, job.plan_again, seed=job.seed, n_threads=n_threads),
+                job.plan,
+                RunReport(job.plan),
+            )
+            for number, (job, listener) in enumerate(zip(jobs, listeners, strict=True))
+        ]
+        self._tasks: dict[str, _Task] = {}
+        self._stopped: tuple[Job, RecipeError] | None = None
+        self._losses = 0
+        self._saving = False
+        self._told_stays: set[tuple[str, str]] = set()
+
+    def run(self) -> list[Outcome]:
+        """Carry out all jobs."""
+        self.executor.on_event = self._inbox.put
+        for course in self._courses:
+            course.job.report = course.report
+            course.listener.run_started(course.plan)
+            if course.plan.missing:
+                given = course.job.space.given_keys()
+                self._end(course, missing_inputs(course.job.graph, course.plan.missing, given))
+            else:
+                self._adopt(course, course.plan)
+        try:
+            self._prepare()
+            self._loop()
+        except KeyboardInterrupt:
+            self._cancel()
+            if self._saving:
+                raise
+        except RecipeError as error:  # the workers are not fit for it
+            self._stopped = (self._courses[0].job, error)
+            for course in self._courses:
+                self._end(course, error)
+        finally:
+            self._lane.close()
+        self._end_all()
+        return [course.outcome for course in self._courses if course.outcome is not None]
+
+    def _prepare(self) -> None:
+        found = {
+            (task.planned.identity.module, task.planned.identity.version, task.planned.identity.code)
+            for task in self._tasks.values()
+        }
+        self.executor.prepare(sorted(item for item in found if ":" not in item[0]))
+
+    def _loop(self) -> None:
+        while True:
+            self._end_all(only_complete=True)
+            if self._stopped is None:
+                self._start_ready()
+            if not any(task.state is _State.RUNNING for task in self._tasks.values()):
+                return
+            self._hear()
+
+    def _hear(self) -> None:
+        """Wait for an event, and take those that have come besides."""
+        try:
+            self._handle(self._inbox.get(timeout=_PATIENCE))
+            while not self._inbox.empty():
+                self._handle(self._inbox.get_nowait())
+        except queue.Empty:
+            return
+
+    # -- the tasks -----------------------------------------------------------------------------------------------------------
+
+    def _adopt(self, course: _Course, plan: Plan) -> None:
+        """Make tasks of what a plan runs."""
+        course.plan = plan
+        makers = {name: planned.key for planned in plan.steps if planned.state is StepState.RUN for name in planned.made.values()}
+        depths: dict[str, int] = {}
+        for position, planned in enumerate(plan.steps):
+            if planned.state is not StepState.RUN:
+                continue
+            needs = {makers[name] for _, _, name in planned.taken if name in makers}
+            depths[planned.key] = 1 + max((depths[key] for key in needs), default=0)
+            task = self._tasks.setdefault(planned.key, _Task(planned, (course.number, -depths[planned.key], position)))
+            if task.state is _State.DONE:
+                if is_there(course.job.space, planned):
+                    self._note_shared(course, planned, task)
+                    continue
+                task.state = _State.WAITING
+            task.needs |= {key for key in needs if self._tasks[key].state is not _State.DONE}
+            task.planned = replace(task.planned, wanted=task.planned.wanted | planned.wanted)
+            if all(holder is not course or step.step != planned.step for holder, step in task.holders):
+                task.holders.append((course, planned))
+            course.tasks.add(planned.key)
+            if task.state is _State.WAITING and any(self._is_dead(key) for key in task.needs):
+                task.state = _State.BLOCKED
+
+    def _is_dead(self, key: str) -> bool:
+        return self._tasks[key].state in (_State.FAILED, _State.BLOCKED)
+
+    def _start_ready(self) -> None:
+        ready = sorted(
+            (task for task in self._tasks.values() if task.state is _State.WAITING and not task.needs),
+            key=lambda task: task.rank,
+        )
+        running = [task for task in self._tasks.values() if task.state is _State.RUNNING]
+        there, here = sum(not task.stays for task in running), sum(task.stays for task in running)
+        for task in ready:
+            # One more than runs waits for each worker, so that none is idle while results are saved here.
+            if not task.stays and there < 2 * self.executor.n_slots:
+                there += self._send(task)
+            if task.stays and here < 1:
+                here += 1
+                self._submitted(task, self._lane.submit(task.planned, task.holders[0][0].runner))
+
+    def _send(self, task: _Task) -> bool:
+        """Submit a task; False, and the task stays here, where it cannot travel."""
+        try:
+            spec: NodeSpec = node_spec(task.planned, task.holders[0][0].runner)
+        except Stays as why:
+            self._keep_here(task, str(why))
+            return False
+        self._submitted(task, self.executor.submit(run_node, spec, f"step '{task.planned.step}'"))
+        return True
+
+    def _submitted(self, task: _Task, future: Future[Any]) -> None:
+        task.state, task.future = _State.RUNNING, future
+        future.add_done_callback(lambda done: self._inbox.put(("ended", task.planned.key, done)))
+
+    def _keep_here(self, task: _Task, why: str) -> None:
+        task.stays = True
+        course, planned = task.holders[0]
+        if why and (planned.module, why) not in self._told_stays:
+            self._told_stays.add((planned.module, why))
+            course.listener.message(planned.step, f"runs in this process: {why}")
+
+    # -- what happens ----------------------------------------------------------------------------------------------------------
+
+    def _handle(self, event: tuple[Any, ...]) -> None:
+        kind, key, *content = event
+        task = self._tasks.get(key)
+        if task is None or not task.holders:
+            return
+        course, planned = task.holders[0]
+        if kind == "ended":
+            if task.future is not None and task.future is content[0]:  # not one that was given up
+                self._ended(task, task.future)
+        elif kind == "started":
+            course.listener.step_started(planned)
+        elif kind in ("progress", "message", "warning"):
+            getattr(course.listener, kind)(planned.step, *content)
+
+    def _ended(self, task: _Task, future: Future[Any]) -> None:
+        task.future = None
+        try:
+            found: NodeResult = future.result()
+        except (CancelledError, Cancelled):
+            task.state = _State.WAITING  # it had not begun
+            return
+        except Exception as error:  # a worker died, or the executor failed
+            planned = task.planned
+            found = NodeResult("failed", StepResult(planned.step, planned.module, "failed", planned.reason, key=planned.key))
+            found.fault = Fault.of(error)
+        ends: dict[str, Callable[[_Task, NodeResult], None]] = {
+            "failed": self._failed,
+            "lost": self._lost,
+            "stays": partial(self._stays, "its module cannot be had elsewhere"),
+            "unkept": partial(self._stays, ""),
+        }
+        ends.get(found.state, self._done)(task, found)
+
+    def _done(self, task: _Task, found: NodeResult) -> None:
+        task.state = _State.DONE
+        first, own = task.holders[0]
+        first.report.notes += found.notes
+        first.job.space.compared.update(found.compared)
+        unsatisfied = []
+        for course, planned in task.holders:
+            if course is first and planned is own:
+                result = replace(found.result, step=planned.step)
+                course.job.space.note(planned, found.made, found.result.seconds)
+                self._record(course, result)
+                continue
+            if task.stays:
+                self._share(first, planned, course)
+            if is_there(course.job.space, planned):
+                self._note_shared(course, planned, task)
+            else:
+                unsatisfied.append((course, planned))
+        for other in self._tasks.values():
+            other.needs.discard(task.planned.key)
+        if unsatisfied:
+            task.holders, task.state = unsatisfied, _State.WAITING
+
+    @staticmethod
+    def _share(first: _Course, planned: PlannedStep, course: _Course) -> None:
+        """What was made here and is not in the cache is handed to other jobs in memory."""
+        space = first.job.space
+        made = {port: space.get(name) for port, name in planned.made.items() if space.in_memory(name)}
+        course.job.space.hold(planned, made)
+
+    def _note_shared(self, course: _Course, planned: PlannedStep, task: _Task) -> None:
+        origin = task.holders[0][0].job.name if task.holders else ""
+        reason = f"made for {origin}" if origin and origin != course.job.name else "made by another step of the same key"
+        course.job.space.note(planned, planned.wanted, 0.0)
+        self._record(course, StepResult(planned.step, planned.module, "cached", reason, key=planned.key))
+
+    @staticmethod
+    def _record(course: _Course, result: StepResult) -> None:
+        course.results[result.step] = result
+        course.listener.step_finished(result)
+
+    def _failed(self, task: _Task, found: NodeResult) -> None:
+        task.state = _State.FAILED
+        assert found.fault is not None
+        error = found.fault.error()
+        task.holders[0][0].report.notes += found.notes
+        for course, planned in task.holders:
+            failure = step_failure(course.job.graph, planned, error)
+            failure.__cause__ = error
+            course.failures.append(failure)
+            self._record(course, replace(found.result, step=planned.step))
+            if not self.keep_going and self._stopped is None:
+                self._stop(course.job, failure)
+        self._block(task.planned.key)
+
+    def _block(self, key: str) -> None:
+        for other, task in self._tasks.items():
+            if key in task.needs and task.state is _State.WAITING:
+                task.state = _State.BLOCKED
+                self._block(other)
+
+    def _stop(self, job: Job, error: RecipeError) -> None:
+        """Begin nothing more."""
+        self._stopped = (job, error)
+        for task in self._tasks.values():
+            if task.future is not None:
+                task.future.cancel()
+
+    def _lost(self, task: _Task, found: NodeResult) -> None:
+        """An input was damaged or removed: what makes it runs again."""
+        task.state = _State.WAITING
+        self._losses += 1
+        courses = {course.number: course for course, _ in task.holders}
+        task.holders[0][0].report.notes += found.notes
+        for course in courses.values():
+            if self._losses >= MOST_LOSSES:
+                raise lost_too_often()
+            self._adopt(course, course.job.plan_again())
+
+    def _stays(self, why: str, task: _Task, found: NodeResult) -> None:
+        task.state = _State.WAITING
+        if found.unkept and found.state == "unkept":
+            for course in self._courses:
+                course.job.space.unkept = course.job.space.unkept or found.unkept
+        self._keep_here(task, why)
+
+    # -- ends ------------------------------------------------------------------------------------------------------------------
+
+    def _end_all(self, *, only_complete: bool = False) -> None:
+        for course in self._courses:
+            if course.outcome is not None:
+                continue
+            states = {self._tasks[key].state for key in course.tasks}
+            complete = not states & {_State.WAITING, _State.RUNNING}
+            if complete or not only_complete:
+                self._end(course, self._outcome(course, complete=complete))
+
+    def _outcome(self, course: _Course, *, complete: bool) -> Outcome:
+        if course.failures:
+            return together(course.failures)
+        if complete or self._stopped is None:
+            return course.report
+        return not_run(course.job, *self._stopped)
+
+    def _end(self, course: _Course, outcome: Outcome) -> None:
+        course.outcome = outcome
+        job = course.job
+        job.report = course.report
+        course.report.steps = [result_of(step, course.results) for step in course.plan.steps]
+        job.space.book.save()
+        tell_cache(job.space, course.report)
+        course.listener.run_finished(course.report)
+        self._saving = True
+        self.finished(job, outcome)
+        self._saving = False
+        if len(self._courses) > 1:
+            job.space.drop_all()
+
+    def _cancel(self) -> None:
+        self._stopped = (self._courses[0].job, Cancelled("cancelled"))
+        self._lane.stop()
+        self.executor.cancel()
