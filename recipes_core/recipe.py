@@ -337,5 +337,18 @@ class Recipe(Inputs):
         first = next((self._bound[key].path for key in self.inputs if key in self._bound), None)
         return stub_of(given or first or self.file or self.name)
 
+    def states(self) -> tuple[dict[str, str], dict[str, str]]:
+        """For drawings: step -> ``current``, ``cached``, ``run`` or ``blocked``, and step -> why it would run."""
+        graph = self.graph
+        regular = [key for key, place in graph.producers.items() if not graph.output_port(place).on_demand]
+        plan = self.plan([*regular, *graph.writers()])
+        return {step.step: step.state.value for step in plan.steps}, {step.step: step.reason for step in plan.steps if step.reason}
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """The graph, coloured by state, for notebooks."""
+        from recipes_core.drawing.svg import draw_svg
+
+        return {"image/svg+xml": draw_svg(self.graph, *self.states()), "text/plain": repr(self)}
+
     def __repr__(self) -> str:
         return f"<Recipe '{self.name}': {', '.join(self.steps) or 'empty'}>"

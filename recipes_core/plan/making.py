@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -242,4 +242,6 @@ def _own_changes(old: StepIdentity, new: StepIdentity) -> Iterator[Reason]:
 
 def _plain(value: object) -> object:
     """Tuples as lists: what was read from JSON knows no others."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (tuple, list)) else value

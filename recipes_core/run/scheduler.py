@@ -60,6 +60,8 @@ class _Task:
     needs: set[str] = field(default_factory=set)
     state: _State = _State.WAITING
     stays: bool = False
+    started: bool = False
+    told: list[tuple[str, str]] = field(default_factory=list)
     future: Future[Any] | None = None
 
 
@@ -209,7 +211,7 @@ class Scheduler:
         return True
 
     def _submitted(self, task: _Task, future: Future[Any]) -> None:
-        task.state, task.future = _State.RUNNING, future
+        task.state, task.future, task.started, task.told = _State.RUNNING, future, False, []
         future.add_done_callback(lambda done: self._inbox.put(("ended", task.planned.key, done)))
 
     def _keep_here(self, task: _Task, why: str) -> None:
@@ -230,10 +232,31 @@ class Scheduler:
         if kind == "ended":
             if task.future is not None and task.future is content[0]:  # not one that was given up
                 self._ended(task, task.future)
+        elif task.state is not _State.RUNNING:
+            return
         elif kind == "started":
+            self._tell_started(task)
+        elif kind == "progress":
+            course.listener.progress(planned.step, *content)
+        elif kind in ("message", "warning"):
+            task.told.append((kind, content[0]))
+            getattr(course.listener, kind)(planned.step, content[0])
+
+    def _tell_started(self, task: _Task) -> None:
+        course, planned = task.holders[0]
+        if not task.started:
+            task.started = True
             course.listener.step_started(planned)
-        elif kind in ("progress", "message", "warning"):
-            getattr(course.listener, kind)(planned.step, *content)
+
+    def _tell_rest(self, task: _Task, found: NodeResult) -> None:
+        """Events travel by another way than results, and may come after them."""
+        course, planned = task.holders[0]
+        if found.state != "cached":
+            self._tell_started(task)
+        for kind, texts in (("message", found.result.messages), ("warning", found.result.warnings)):
+            for text in texts:
+                if (kind, text) not in task.told:
+                    getattr(course.listener, kind)(planned.step, text)
 
     def _ended(self, task: _Task, future: Future[Any]) -> None:
         task.future = None
@@ -255,6 +278,7 @@ class Scheduler:
         ends.get(found.state, self._done)(task, found)
 
     def _done(self, task: _Task, found: NodeResult) -> None:
+        self._tell_rest(task, found)
         task.state = _State.DONE
         first, own = task.holders[0]
         first.report.notes += found.notes
@@ -296,6 +320,7 @@ class Scheduler:
         course.listener.step_finished(result)
 
     def _failed(self, task: _Task, found: NodeResult) -> None:
+        self._tell_rest(task, found)
         task.state = _State.FAILED
         assert found.fault is not None
         error = found.fault.error()

@@ -62,6 +62,8 @@ made = {
     "a.hdf": locs, "t.hdf": Table({"n": np.arange(4)}, metadata=meta), "a.hdf5": locs, "a.csv": locs, "a.ts.csv": locs,
     "a.h5": stack, "a.ome.tif": stack, "b.ome.tif": flat,
     "a.npz": Drift([0, 5, 9], rng.normal(size=(3, 3)), error=np.ones((3, 3)), history=history),
+    "d.csv": Drift([0, 5, 9], rng.normal(size=(3, 3)), history=history),
+    "d.txt": Drift(np.arange(9), rng.normal(size=(9, 3)), exact=True, metadata=meta, history=history),
     "a.png": figure, "a.svg": figure, "a.pdf": figure, "a.json": Scalars({"b": 1.5, "a": 2}, units={"b": "nm"}, history=history),
 }
 for name, obj in made.items():
@@ -69,8 +71,28 @@ for name, obj in made.items():
 print(json.dumps([real_time(), time.time(), list({"one", "two", "three", "four", "five", "six"})]))
 """
 
-FILES = ("a.hdf", "t.hdf", "a.hdf5", "a.yaml", "a.csv", "a.csv.provenance.json", "a.ts.csv", "a.ts.csv.provenance.json", "a.h5", "a.ome.tif",
-         "b.ome.tif", "a.npz", "a.png", "a.svg", "a.pdf", "a.json")  # fmt: skip
+FILES = (
+    "a.hdf",
+    "t.hdf",
+    "a.hdf5",
+    "a.yaml",
+    "a.csv",
+    "a.csv.provenance.json",
+    "a.ts.csv",
+    "a.ts.csv.provenance.json",
+    "a.h5",
+    "a.ome.tif",
+    "b.ome.tif",
+    "a.npz",
+    "d.csv",
+    "d.csv.provenance.json",
+    "d.txt",
+    "d.txt.provenance.json",
+    "a.png",
+    "a.svg",
+    "a.pdf",
+    "a.json",
+)
 
 
 def _written(folder, seed, offset, zone, settings):

@@ -139,6 +139,16 @@ def test_picasso_without_pixel_size_says_how_to_give_it(tmp_path):
         Localizations.load(tmp_path / "a.hdf5")
 
 
+def test_an_image_that_says_it_has_no_pixels_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.uint16), metadata=None)
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    at = content.index(struct.pack("<HH", 256, 4))
+    content[at + 8 : at + 12] = bytes(4)
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(FormatError):
+        ImageStack.load(tmp_path / "a.tif").asarray()
+
+
 def test_folders_and_globs_are_one_stack(tmp_path):
     for index in (10, 2, 1):
         tifffile.imwrite(tmp_path / f"f_{index}.tif", np.full((2, 8, 8), index, np.uint16))

@@ -21,6 +21,7 @@ from recipes_core import io
 from recipes_core.data import Drift, Figure, ImageStack, Localizations, Panel, Picture, Scalars, Series, Table
 from recipes_core.errors import RecipeError, UsageError
 from recipes_core.io import record_places
+from recipes_core.plugins import registry
 
 RECORD = {
     "record": 1,
@@ -39,10 +40,23 @@ LOCS = Localizations(
 STACK = ImageStack(np.arange(240, dtype=np.uint16).reshape(4, 1, 6, 10))
 FIGURE = Figure([Panel([Series("line", np.arange(9.0), np.arange(9.0) ** 2, label="µ")]), Panel([Picture(np.eye(8), 20.0)])])
 KINDS = {
-    "a.hdf": LOCS, "b.hdf": Table({"n": np.arange(4)}), "a.hdf5": LOCS, "a.csv": LOCS, "b.csv": Table({"n": np.arange(4)}), "a.ts.csv": LOCS,
-    "a.h5": STACK, "a.ome.tif": STACK, "a.tiff": STACK, "a.npz": Drift([0, 1], np.zeros((2, 3))), "a.png": FIGURE, "a.svg": FIGURE,
-    "a.pdf": FIGURE, "a.json": Scalars({"n": 3.0}, units={"n": "nm"}),
-}  # fmt: skip
+    "a.hdf": LOCS,
+    "b.hdf": Table({"n": np.arange(4)}),
+    "a.hdf5": LOCS,
+    "a.csv": LOCS,
+    "b.csv": Table({"n": np.arange(4)}),
+    "a.ts.csv": LOCS,
+    "a.h5": STACK,
+    "a.ome.tif": STACK,
+    "a.tiff": STACK,
+    "a.npz": Drift([0, 1], np.zeros((2, 3))),
+    "d.csv": Drift([0, 1], np.zeros((2, 3))),
+    "d.txt": Drift([0, 1, 2], np.zeros((3, 3)), exact=True, metadata={"voxelsize.x": 0.1}),
+    "a.png": FIGURE,
+    "a.svg": FIGURE,
+    "a.pdf": FIGURE,
+    "a.json": Scalars({"n": 3.0}, units={"n": "nm"}),
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +71,20 @@ def test_the_record_comes_back_as_it_was(written, name):
     assert io.looks_like_result(written[name])
 
 
-@pytest.mark.parametrize("name", KINDS)
+def test_every_format_that_is_written_is_tested():
+    for ref in registry().writers.values():
+        if ref.target.startswith("recipes_core."):
+            for suffix in set(ref.suffixes) - {".ome.tiff", ".tif"}:
+                kinds = [type(obj).__name__ for name, obj in KINDS.items() if name.endswith(suffix)]
+                assert set(kinds) & set(ref.types), (ref.name, suffix)
+
+
+# The record of these stands in a file beside, which goes by name.
+BESIDE = [name for name in KINDS if name.endswith((".csv", ".txt", ".hdf5"))]
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name not in BESIDE])
 def test_content_decides_not_the_name(written, tmp_path, name):
-    if ".csv" in name or name == "a.hdf5":
-        pytest.skip("its record stands in a file beside, which goes by name")
     other = tmp_path / "anything.dat"
     other.write_bytes(written[name].read_bytes())
     assert io.read_record(other) == RECORD
@@ -300,3 +324,32 @@ def test_an_ome_series_in_several_files_names_them_all(tmp_path):
 def test_reading_refuses_a_folder_that_may_not_be_read_in_our_words(tmp_path):
     with pytest.raises(RecipeError):
         io.read_record(tmp_path / "nothing" / "a.hdf")
+
+
+def test_a_plugins_reader_gives_back_its_record(tmp_path, monkeypatch):
+    class Reader:
+        @staticmethod
+        def sniff(path, head):
+            return head.startswith(b"OWN!")
+
+        @staticmethod
+        def read_record(path):
+            return json.loads(path.read_bytes()[4:])
+
+    class Ref:
+        target = "own_plugin:READER"
+
+        @staticmethod
+        def load():
+            return Reader
+
+    class Registry:
+        readers = {"own": Ref}
+
+    from recipes_core.io import recording
+
+    monkeypatch.setattr(recording, "registry", Registry)
+    (tmp_path / "a.own").write_bytes(b"OWN!" + json.dumps({"record": 1}).encode())
+    (tmp_path / "b.own").write_bytes(b"OWN![1, 2]")
+    assert io.read_record(tmp_path / "a.own") == {"record": 1}
+    assert io.read_record(tmp_path / "b.own") is None

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from recipes_core.report.layering import Bend, Item, Link, Rows
+from recipes_core.drawing.layering import Bend, Item, Link, Rows
 
 Array = npt.NDArray[np.float64]
 _MOST_ITEMS = 4000

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
-from recipes_core.report.layering import Item, Link, Rows
+from recipes_core.drawing.layering import Item, Link, Rows
 
 _SWEEPS = 16
 _PATIENCE = 4

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recipes_core.graph import Graph
-from recipes_core.report.diagram import Box, diagram_of, made_keys, takers_of
-from recipes_core.report.looks import EDGE, RESULT, SUBTITLE, TITLE
+from recipes_core.drawing.diagram import Box, diagram_of, made_keys, takers_of
+from recipes_core.drawing.looks import EDGE, RESULT, SUBTITLE, TITLE
 
 
 def draw_dot(graph: Graph, states: Mapping[str, str] | None = None, details: Mapping[str, str] | None = None) -> str:

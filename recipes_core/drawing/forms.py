@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 
 from recipes_core.graph import Graph
-from recipes_core.report.diagram import made_keys, takers_of
-from recipes_core.report.dot import draw_dot
-from recipes_core.report.svg import draw_svg
+from recipes_core.drawing.diagram import made_keys, takers_of
+from recipes_core.drawing.dot import draw_dot
+from recipes_core.drawing.svg import draw_svg
 
 
 def as_text(graph: Graph) -> str:
@@ -43,5 +43,8 @@ def _quoted(text: str) -> str:
     return re.sub(r'["\n]', lambda found: "#quot;" if found.group() == '"' else " ", text)
 
 
-FORMATS: dict[str, Callable[[Graph], str]] = {"text": as_text, "mermaid": as_mermaid, "dot": draw_dot, "svg": draw_svg}
-"""Name of a format -> what draws it."""
+FORMATS: dict[str, Callable[[Graph], str]] = {"text": as_text, "mermaid": as_mermaid}
+"""Name of a format without colours -> what draws it."""
+
+COLOURED = {"dot": draw_dot, "svg": draw_svg}
+"""Name of a format that shows the states of steps -> what draws it."""

@@ -8,12 +8,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from recipes_core.graph import Graph
-from recipes_core.report.diagram import KEY_HEIGHT, KEY_SIZE, PADDING, SUBTITLE_SIZE, TITLE_SIZE, Box, Key, diagram_of
-from recipes_core.report.layering import Bend, Item, Link, Rows, layered
-from recipes_core.report.looks import EDGE, KEY, RESULT, SUBTITLE, TITLE
-from recipes_core.report.ordering import reduce_crossings
-from recipes_core.report.placing import place
-from recipes_core.report.text_size import FONT
+from recipes_core.drawing.diagram import KEY_HEIGHT, KEY_SIZE, PADDING, SUBTITLE_SIZE, TITLE_SIZE, Box, Key, diagram_of
+from recipes_core.drawing.layering import Bend, Item, Link, Rows, layered
+from recipes_core.drawing.looks import EDGE, KEY, RESULT, SUBTITLE, TITLE
+from recipes_core.drawing.ordering import reduce_crossings
+from recipes_core.drawing.placing import place
+from recipes_core.drawing.text_size import FONT
 
 _MARGIN = 10.0
 _ARROW = 7.0

@@ -1,1 +1,0 @@
-"""Showing recipes and results."""
