@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,14 @@ from traits.api import Any as AnyTrait
 
 from recipes_core import language
 from recipes_core.data import DataObject
+from recipes_core.editing import Debouncer
 from recipes_core.errors import ExecutionError, RecipeInvalid, UsageError, did_you_mean
 from recipes_core.inputs import Inputs
 from recipes_core.language import Override
 from recipes_core.module import ModuleBase
 from recipes_core.namespace import Namespace
 from recipes_core.plan import Past, Plan, Where, make_plan
-from recipes_core.ports import Bool, Int, Str
+from recipes_core.ports import Bool, Float, Int, Str
 from recipes_core.run import ResultLost, Runner, RunReport
 from recipes_core.run.past import PastBook
 from recipes_core.run.results import Destination, Layout, Selection, check_folder, select_results, stub_of
@@ -40,6 +42,9 @@ class Recipe(Inputs):
     execute_on_invalidation : bool
         Whether a change (parameter, wiring, module added or removed, input) runs the targets last asked for again, all sinks
         if none was asked for. Off by default: a change then marks what depends on it as stale, and nothing runs until asked.
+    quiet_time : float
+        Seconds without a change before `execute_on_invalidation` runs anything. 0: each change runs at once, in the calling
+        thread. Otherwise a thread of its own runs when it is quiet; `settle` waits for it and raises what it raised.
     n_threads : int or None
         Threads that a module may use; all processors where None. Results do not depend on it.
 
@@ -54,14 +59,19 @@ class Recipe(Inputs):
     seed = Int(0, low=0)
     execute_on_invalidation = Bool(False)
 
+    quiet_time = Float(0.0, low=0.0, high=3600.0, unit="s")
     n_threads = Int(None, low=1)
 
+    _lock = AnyTrait()
+    _debouncer = AnyTrait()
     _last_targets = AnyTrait()
     _settled = AnyTrait()
 
     def __init__(
         self, modules: Iterable[ModuleBase] = (), *, name: str = "recipe", seed: int = 0, cache: Cache | str | Path | bool = False
     ) -> None:
+        self._lock = threading.RLock()
+        self._debouncer = Debouncer(self._run_last_targets)
         super().__init__(name=name, seed=seed)
         self.add_all(modules)
         self.use_cache(cache)
@@ -127,10 +137,27 @@ class Recipe(Inputs):
         if self._editing:
             self._pending = True
         elif self.execute_on_invalidation:
+            if self.quiet_time > 0:
+                self._debouncer.call_later(self.quiet_time)
+            else:
+                self._run_last_targets()
+
+    def _run_last_targets(self) -> None:
+        with self._lock:
             targets = [target for target in self._last_targets or () if self._is_target(target)]
             plan = self.plan(targets or None)
             if not plan.missing:
                 self._run(plan)
+
+    def settle(self) -> None:
+        """Run now what changes have set off, without waiting for quiet; return when it has ended.
+
+        Raises
+        ------
+        RecipeError
+            What the run raised.
+        """
+        self._debouncer.settle()
 
     def _is_target(self, target: str) -> bool:
         return target in self.graph.producers or target in self.steps
@@ -205,6 +232,10 @@ class Recipe(Inputs):
 
     def _bring_up(self, targets: tuple[str, ...] | None) -> dict[str, DataObject]:
         """Run what is missing for targets; return those that are keys."""
+        with self._lock:
+            return self._bring_up_alone(targets)
+
+    def _bring_up_alone(self, targets: tuple[str, ...] | None) -> dict[str, DataObject]:
         settled = self._settled
         if settled is not None and settled[:2] == (self._revision, targets):
             names: dict[str, str] = settled[2]

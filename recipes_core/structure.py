@@ -156,11 +156,12 @@ class Structure(HasStrictTraits):
             self._pending = False
             self._changed()
 
-    def _module_changed(self, module: ModuleBase, name: str) -> None:
-        if name not in module.parameters():
+    def _module_changed(self, module: ModuleBase, names: tuple[str, ...]) -> None:
+        ports = frozenset(names) - module.parameters().keys()
+        if ports:
             for spec in self._specs:
                 if spec.module is module:
-                    spec.written |= {name}
+                    spec.written |= ports
             self._restructure()
         self._changed()
 

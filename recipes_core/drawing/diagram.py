@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from recipes_core.graph import Graph
-from recipes_core.module import WriterModule
 from recipes_core.drawing.looks import INPUT, PLAIN, Look, look_of
 from recipes_core.drawing.text_size import shortened, text_width
+from recipes_core.graph import Graph
+from recipes_core.module import WriterModule
 
 TITLE_SIZE, SUBTITLE_SIZE, KEY_SIZE = 13.0, 11.0, 10.5
 KEY_HEIGHT, KEY_GAP, PADDING = 18.0, 6.0, 12.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recipes_core.graph import Graph
 from recipes_core.drawing.diagram import Box, diagram_of, made_keys, takers_of
 from recipes_core.drawing.looks import EDGE, RESULT, SUBTITLE, TITLE
+from recipes_core.graph import Graph
 
 
 def draw_dot(graph: Graph, states: Mapping[str, str] | None = None, details: Mapping[str, str] | None = None) -> str:

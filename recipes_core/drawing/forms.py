@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from recipes_core.graph import Graph
 from recipes_core.drawing.diagram import made_keys, takers_of
 from recipes_core.drawing.dot import draw_dot
 from recipes_core.drawing.svg import draw_svg
+from recipes_core.graph import Graph
 
 
 def as_text(graph: Graph) -> str:

@@ -7,13 +7,13 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 
-from recipes_core.graph import Graph
 from recipes_core.drawing.diagram import KEY_HEIGHT, KEY_SIZE, PADDING, SUBTITLE_SIZE, TITLE_SIZE, Box, Key, diagram_of
 from recipes_core.drawing.layering import Bend, Item, Link, Rows, layered
 from recipes_core.drawing.looks import EDGE, KEY, RESULT, SUBTITLE, TITLE
 from recipes_core.drawing.ordering import reduce_crossings
 from recipes_core.drawing.placing import place
 from recipes_core.drawing.text_size import FONT
+from recipes_core.graph import Graph
 
 _MARGIN = 10.0
 _ARROW = 7.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from traits.api import HasStrictTraits
 
@@ -102,10 +102,26 @@ class ModuleBase(HasStrictTraits):
         # Not a traits notification: those swallow the errors of the run that a change may set off.
         changed = self.__dict__.get("_changed")
         if changed is not None and name in type(self).declared():
-            changed(self, name)
+            changed(self, (name,))
 
-    def watch(self, changed: Callable[[ModuleBase, str], None] | None) -> None:
-        """Have `changed(module, name)` called after each assignment; None ends it. The recipe uses this."""
+    def trait_set(self, trait_change_notify: bool = True, **traits: Any) -> Self:
+        """Set several values as one change; where one is refused, none is set."""
+        changed = self.__dict__.get("_changed")
+        before = {name: getattr(self, name) for name in traits if name in type(self).declared()}
+        self.__dict__["_changed"] = None
+        try:
+            super().trait_set(trait_change_notify, **traits)
+        except BaseException:
+            super().trait_set(False, **before)
+            raise
+        finally:
+            self.__dict__["_changed"] = changed
+        if changed is not None and before:
+            changed(self, tuple(before))
+        return self
+
+    def watch(self, changed: Callable[[ModuleBase, tuple[str, ...]], None] | None) -> None:
+        """Have `changed(module, names)` called after each assignment; None ends it. The recipe uses this."""
         self.__dict__["_changed"] = changed
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """``recipe cache``."""
 
 import json
+import os
 import re
 import sys
+import time
 
 import pytest
 
@@ -99,6 +101,8 @@ def test_rm_wants_to_know_what(recipe_command, cache, three, arguments, code):
 
 
 def test_gc(recipe_command, cache, three):
+    hour_ago = time.time() - 3600  # entries made within one tick of the file system's clock have no order
+    os.utime(cache.layout.entry(three[0]) / "manifest.json", (hour_ago, hour_ago))
     ended = recipe_command("cache", "gc", "--max-size", "20kB")
     assert ended.code == 0
     assert ended.out.startswith("removed 1 entry (")

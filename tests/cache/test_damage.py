@@ -209,6 +209,10 @@ HOSTILE = {
     "no mapping": lambda folder: forge(folder, lambda _: b"[1, 2]"),
     "nothing": lambda folder: forge(folder, lambda _: b"{}"),
     "wrong mark": lambda folder: forge(folder, lambda body: body.update(note={"~array": ["|O", [1], EMPTY]})),
+    "history that is none": lambda folder: forge(folder, lambda body: body.update(history_text={"~bytes": EMPTY})),
+    "history of other things": lambda folder: forge(
+        folder, lambda body: body.update(history_text={"~bytes": base64.b64encode(b"[[1], 2]").decode()})
+    ),
     "large manifest": lambda folder: os.truncate(folder / NAME, 2**40),
 }
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import zlib
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from recipes_core.cache import Cache, NpyFrames, digest_of, payload_digest
+from recipes_core.cache import Cache, NpyFrames, canonical, digest_of, payload_digest
 from recipes_core.cache.npy import dtype_from, header_of
 from recipes_core.data import DataObject, Drift, Figure, HistoryEntry, ImageStack, Packed, Scalars, Table
 from recipes_core.errors import NotCacheable
@@ -174,6 +175,18 @@ def test_a_stack_is_streamed_and_travels_as_its_path(cache, publish):
     assert payload_digest(back.pack()) == cache.manifest(key).digest
 
 
+def test_a_source_that_counts_in_numpys_integers(cache, publish):
+    class Source:
+        shape, dtype = tuple(np.array([3, 1, 80, 90])), np.float64
+
+        def read(self, start, stop):
+            return np.ones((stop - start, 1, 80, 90))
+
+    back = cache.load(publish(ImageStack(Source())))
+    assert back.shape == (3, 1, 80, 90)
+    assert back.asarray().sum() == 3 * 80 * 90
+
+
 def test_a_failing_source_is_no_fault_of_the_cache(cache, publish):
     class Source:
         shape, dtype = (2, 1, 256, 256), np.dtype("f8")
@@ -254,6 +267,50 @@ def test_a_history_joins_with_the_same_one_from_the_cache(cache, publish):
     joined = History(parents=(History(HISTORY), back.history))
     assert len(joined) == len(HISTORY)
     assert isinstance(joined[0], HistoryEntry)
+
+
+def chain(n):
+    """The history of a chain of steps."""
+    from recipes_core.data.history import History
+
+    history = History()
+    for i in range(n):
+        parameters = {"column": "photons", "range": (float(i), None), "drop": True}
+        history = History(
+            [HistoryEntry(f"step{i}", "smlm.Filter", 1, parameters, {"in": f"k{i}"}, {"out": f"k{i + 1}"})], [history]
+        )
+    return history
+
+
+def test_long_histories_come_back_and_stay_small(cache, publish):
+    history = chain(1000)
+    key = publish(Scalars({"a": 1}, history=history))
+    assert cache.layout.entry(key).joinpath("manifest.json").stat().st_size < 50_000
+    back = Cache(cache.root).load(key).history
+    assert tuple(back) == tuple(history)
+    assert back[999].parameters["range"] == (999.0, None)
+
+
+def test_an_entry_of_a_history_is_written_as_text_once(cache, publish, monkeypatch):
+    from recipes_core.cache import provenance
+
+    calls = []
+    monkeypatch.setattr(provenance, "to_stored", lambda value: calls.append(value["step"]) or canonical.to_stored(value))
+    history = chain(20)
+    for _ in range(3):
+        publish(Scalars({"a": 1}, history=history))
+    assert calls == [f"step{i}" for i in range(20)]
+    # What is kept beside the fields neither travels nor counts.
+    assert pickle.loads(pickle.dumps(history[0])).__dict__ == HistoryEntry(**history[0].as_dict()).__dict__
+
+
+def test_a_compressed_bomb_is_refused():
+    from recipes_core.cache.provenance import unpack_history
+
+    bomb = zlib.compress(b"[" + b" " * 200_000_000 + b"]", 9)
+    for packed in (bomb, bomb[:1000], b"", b"\0" * 50, zlib.compress(b"{}")[:-3]):
+        with pytest.raises(ValueError, match=r"."):
+            unpack_history(packed)
 
 
 @pytest.mark.parametrize("dtype", ["f8", ">u2", "U7", "M8[ns]", [("a", "f4"), ("b", "i2", (3,)), ("µ", "u1")]])

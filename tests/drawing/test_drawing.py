@@ -388,10 +388,31 @@ def test_dot_of_any_name(name):
     check_dot(draw_dot(graph, {name: "failed"}, {name: name}))
 
 
-@pytest.mark.parametrize("form", ["text", "mermaid", "dot", "svg"])
+@pytest.mark.parametrize("form", ["text", "mermaid"])
 def test_the_command_prints_each_format(recipe_command, examples, form):
     recipe = examples / "correct_drift_locs.yaml"
     ended = recipe_command("graph", recipe, "--format", form)
     assert ended.code == 0, ended.err
-    drawn = {"text": as_text, "mermaid": as_mermaid, "dot": draw_dot, "svg": draw_svg}[form](Recipe.load(recipe).graph)
+    drawn = {"text": as_text, "mermaid": as_mermaid}[form](Recipe.load(recipe).graph)
     assert ended.out.strip() == drawn.strip()
+
+
+def test_the_command_colours_by_what_would_run(recipe_command, examples):
+    recipe = examples / "simulate_wormlike.yaml"
+    graph = Recipe.load(recipe).graph
+    never = dict.fromkeys(graph.steps, "run")
+    for form, draw in (("svg", draw_svg), ("dot", draw_dot)):
+        ended = recipe_command("graph", recipe, "--format", form)
+        assert ended.code == 0, ended.err
+        assert ended.out.strip() == draw(graph, never, dict.fromkeys(graph.steps, "never run")).strip()
+    assert recipe_command("run", recipe, "-q").code == 0
+    assert "never run" not in recipe_command("graph", recipe, "--format", "svg").out
+
+
+def test_a_notebook_shows_the_graph_by_state(examples):
+    recipe = Recipe.load(examples / "simulate_wormlike.yaml")
+    shown = recipe._repr_mimebundle_()
+    assert set(shown) == {"image/svg+xml", "text/plain"}
+    assert "never run" in shown["image/svg+xml"]
+    recipe.execute()
+    assert "never run" not in recipe._repr_mimebundle_()["image/svg+xml"]

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from traits.api import TraitError
 
 from recipes_core import Recipe
 from recipes_core.data import Drift, Localizations, Scalars
@@ -335,3 +336,41 @@ def test_a_refused_module_leaves_the_keys_of_others_alone():
     with pytest.raises(RecipeInvalid):
         recipe.add(Add(input_localizations="added", output_localizations="Localizations"))
     assert recipe.steps["Add"].output_localizations == "added"
+
+
+def test_several_values_set_at_once_are_one_change():
+    recipe = chain(1)
+    recipe.namespace["in"] = table(0)
+    recipe.execute_on_invalidation = True
+    recipe.execute()
+    RAN.clear()
+    recipe.steps["Add"].trait_set(by=5, threads=2.0)
+    assert RAN == ["Add"]
+    with pytest.raises(TraitError):
+        recipe.steps["Add"].trait_set(by=7, threads="many")
+    assert recipe.steps["Add"].by == 5
+    assert RAN == ["Add"]
+
+
+def test_changes_that_follow_each_other_quickly_run_once():
+    recipe = chain(2)
+    recipe.namespace["in"] = table(0)
+    recipe.execute()
+    recipe.quiet_time = 0.2
+    recipe.execute_on_invalidation = True
+    RAN.clear()
+    for by in range(2, 12):
+        recipe.steps["Add"].by = by
+    assert RAN == []
+    recipe.settle()
+    assert RAN == ["Add", "Add_2"]
+    assert recipe.namespace["k1"]["x"].tolist() == [12.0]
+    recipe.steps["Add"].fail = True
+    with pytest.raises(ModuleFailed):
+        recipe.settle()
+    recipe.steps["Add"].fail = False
+    recipe.steps["Add"].by = 1
+    assert recipe["k1"]["x"].tolist() == [2.0], "asking does not wait for quiet"
+    RAN.clear()
+    recipe.settle()
+    assert RAN == []

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from drift_truth import wormlike
 
+from benchmarks.plain_rcc import plain_rcc
 from recipes_core.data import Drift, Localizations
 from recipes_core.errors import ColumnError, DataError
 from recipes_core.module import Context
+from recipes_modules.correlation.cloud import make_cloud
+from recipes_modules.correlation.cost import count_pairs, estimate_cost
+from recipes_modules.correlation.localizations import Settings
+from recipes_modules.correlation.redundant import choose_pairs
 from recipes_modules.drift_apply import Locs_Post_Shift
 from recipes_modules.drift_curve import Drift_Interpolate
 from recipes_modules.drift_rcc import Locs_RCC
+from recipes_modules.drift_residuals import residual_matrix
 
 SMALL = {"n": 20_000, "n_frames": 8_000, "field": 4000.0, "amplitude": (200.0, 150.0, 0.0)}
 QUICK = {"step": 1000, "window": 1000, "binsize": 20.0, "flatten_z": True}
@@ -169,6 +178,128 @@ def test_window_of_noise_is_left_out(small: tuple[Localizations, Drift]) -> None
     assert (difference - difference.mean(axis=0)).std(axis=0).max() <= 3.0
 
 
+class TestPlugin:
+    """The drift plugin's own procedure."""
+
+    def test_finds_the_drift(self, small: tuple[Localizations, Drift]) -> None:
+        assert measure(small[0], behaviour="plugin").rmse(small[1]).max() <= 6.0
+
+    @pytest.mark.parametrize("method", ["RCC", "MCC", "DCC"])
+    def test_agrees_with_the_algorithm_as_it_is_usually_written(self, small: tuple[Localizations, Drift], method: str) -> None:
+        table = small[0]
+        columns = (table["x"].astype(float), table["y"].astype(float), table["frame"].astype(np.int64))
+        bound = 5.0 if method == "RCC" else 1e9
+        reach = 3 if method != "DCC" else 1
+        frames, expected = plain_rcc(*columns, step=1000, window=1000, binsize=20.0, corr_window=reach, shift_max=bound)
+        found = measure(table, behaviour="plugin", corr_window=reach, method=method)
+        np.testing.assert_allclose(found.frames, frames, atol=1.0)
+        difference = found.correction[:, :2] - expected
+        # DCC compares every window with the first, the chain of neighbours each with the next: only their noise differs.
+        assert np.abs(difference).max() <= (2.0 if method != "DCC" else 8.0)
+
+    def test_windows_are_those_of_the_plugin(self, small: tuple[Localizations, Drift]) -> None:
+        drift = measure(small[0], behaviour="plugin", step=3000, window=3000)
+        np.testing.assert_allclose(drift.frames, [1499.5, 4499.5, 6999.5], atol=2)
+
+    def test_three_dimensions(self) -> None:
+        table, truth = wormlike(2, **{**SMALL, "amplitude": (150.0, 100.0, 80.0)}, z_range=500.0, z_precision=20.0)
+        drift = measure(table, flatten_z=False, binsize=40.0, step=2000, window=2000, behaviour="plugin")
+        difference = drift.correction - truth.at(drift.frames)
+        assert (difference - difference.mean(axis=0)).std(axis=0).max() <= 8.0
+
+    def test_shared_localizations_pull(self, small: tuple[Localizations, Drift]) -> None:
+        # What the refined behaviour takes away: windows that overlap seem to move less than they do.
+        table, truth = small
+        moved = truth.at([7500.0])[0, :2] - truth.at([500.0])[0, :2]
+        parameters = {"step": 250, "window": 1000, "corr_window": 2}
+        spans = []
+        for behaviour in ("plugin", "refined"):
+            drift = measure(table, behaviour=behaviour, **parameters)
+            spans.append(np.linalg.norm(drift.at([7500.0])[0, :2] - drift.at([500.0])[0, :2]) / np.linalg.norm(moved))
+        assert spans[0] < 0.8
+        assert spans[1] == pytest.approx(1.0, abs=0.05)
+
+
+class TestCost:
+    def test_pairs_are_counted_right(self) -> None:
+        for n in (2, 5, 12):
+            for method in ("RCC", "DCC"):
+                for reach in (-1, 0, 1, 3, 30):
+                    assert count_pairs(n, method, reach) == len(choose_pairs(n, method, reach))
+
+    def test_long_runs_say_what_they_cost(self, small: tuple[Localizations, Drift], monkeypatch: pytest.MonkeyPatch) -> None:
+        told = []
+
+        class Stop(Exception):
+            pass
+
+        class Listening(Context):
+            def say(self, message: str) -> None:
+                told.append(message)
+                raise Stop
+
+        # Spread over 200 um at 5 nm: far more than a test should wait for, but what it costs is known at once.
+        rng = np.random.default_rng(0)
+        x = rng.uniform(0, 4e4, 40_000)
+        frame = np.sort(rng.integers(0, 40_000, 40_000))
+        table = Localizations({"x": x, "y": rng.uniform(0, 4e4, 40_000), "frame": frame})
+        with pytest.raises(Stop):
+            measure(table, Listening("s", wanted=["output_drift"]), binsize=5.0, step=500, window=500, corr_window=-1)
+        assert told[0].startswith("80 windows of 8")
+        assert "3,160 pairs: about" in told[0]
+        assert "GB of memory" in told[0]
+        assert "corr_window: 5 (about" in told[0]
+
+    def test_short_runs_say_nothing(self, small: tuple[Localizations, Drift]) -> None:
+        ctx = Context("s", wanted=["output_drift"])
+        measure(small[0], ctx)
+        assert ctx.messages == []
+
+    def test_endless_runs_are_refused(self, small: tuple[Localizations, Drift]) -> None:
+        with pytest.raises(DataError, match=r"7,\d\d\d windows make 2\d,\d\d\d,\d\d\d pairs") as raised:
+            measure(small[0], step=1, window=1, corr_window=0)
+        assert raised.value.code == "D416"
+        assert "corr_window" in raised.value.hint
+
+    def test_more_costs_more(self, small: tuple[Localizations, Drift]) -> None:
+        cloud = make_cloud(small[0], 500, 500, deep=False)
+        settings = Settings(500, 500, 20.0, True, 0.25, "RCC", 5.0, 5)
+        base = estimate_cost(cloud, settings, 16, 2)
+        assert estimate_cost(cloud, replace(settings, binsize=10.0), 16, 2).seconds > 2 * base.seconds
+        assert estimate_cost(cloud, replace(settings, corr_window=-1), 16, 2).seconds > base.seconds
+        assert estimate_cost(cloud, settings, 16, 1).seconds > base.seconds
+
+
+class TestResiduals:
+    def test_matrix_shows_which_pairs_disagree(self, small: tuple[Localizations, Drift]) -> None:
+        made = Locs_RCC(**QUICK, corr_window=-1).apply(
+            small[0], ctx=Context("s", wanted=["output_drift", "output_residuals_plot"])
+        )
+        pixels = made["output_residuals_plot"].panels[0].content[0].pixels
+        assert pixels.shape == (8, 8)
+        np.testing.assert_array_equal(pixels, pixels.T)
+        np.testing.assert_array_equal(np.isnan(pixels), np.eye(8, dtype=bool))
+
+    def test_places(self) -> None:
+        pairs = np.array([(0, 1), (0, 2), (1, 2)])
+        full, rows = residual_matrix(3, pairs, np.array([1.0, 2.0, np.nan]))
+        np.testing.assert_array_equal(full, [[np.nan, 1, 2], [1, np.nan, np.nan], [2, np.nan, np.nan]])
+        assert rows == "window"
+        near = choose_pairs(40, "RCC", 2)
+        band, _ = residual_matrix(40, near, (near[:, 1] - near[:, 0]).astype(float))
+        assert band.shape[1] == 40
+        assert (np.nanmax(band[0]), np.nanmin(band[-1])) == (1.0, 2.0)
+        many = choose_pairs(5000, "DCC", 0)
+        assert max(residual_matrix(5000, many, np.ones(len(many)))[0].shape) <= 800
+
+    @pytest.mark.parametrize("method", ["RCC", "MCC", "DCC"])
+    @pytest.mark.parametrize("behaviour", ["refined", "plugin"])
+    def test_figure_is_drawn(self, small: tuple[Localizations, Drift], method: str, behaviour: str, tmp_path: Path) -> None:
+        ctx = Context("s", wanted=["output_drift", "output_residuals_plot"])
+        made = Locs_RCC(**QUICK, method=method, behaviour=behaviour).apply(small[0], ctx=ctx)
+        assert made["output_residuals_plot"].save(tmp_path / "residuals.png").stat().st_size > 5000
+
+
 class TestDiagnostics:
     def test_made_only_when_asked_for(self, small: tuple[Localizations, Drift]) -> None:
         made = Locs_RCC(**QUICK).apply(small[0])
@@ -246,6 +377,29 @@ class TestBadInput:
         x[0] = 1e9
         with pytest.raises(DataError, match=r"extend over 1e\+06 x .* um, which at a binsize of 20 nm .* Filter out"):
             measure(small[0].with_columns({"x": x}))
+
+    def test_duplicated_rows(self, small: tuple[Localizations, Drift], small_drift: Drift) -> None:
+        table = small[0]
+        twice = measure(table.select(np.repeat(np.arange(len(table)), 2)))
+        np.testing.assert_allclose(twice.correction, small_drift.correction, atol=0.5)
+
+    def test_negative_frames(self, small: tuple[Localizations, Drift], small_drift: Drift) -> None:
+        table = small[0]
+        moved = measure(table.with_columns({"frame": table["frame"].astype(np.int64) - 5000}))
+        np.testing.assert_allclose(moved.correction, small_drift.correction, atol=1e-9)
+        np.testing.assert_allclose(moved.frames, small_drift.frames - 5000, atol=1e-9)
+
+    @pytest.mark.parametrize(
+        ("columns", "message"),
+        [
+            ({"x": np.full(20_000, 5.0), "y": np.full(20_000, 7.0)}, "the same position"),
+            ({"frame": np.zeros(20_000, np.int32)}, "cover 1 frame"),
+            ({"x": np.full(20_000, np.nan)}, "finite"),
+        ],
+    )
+    def test_plugin_behaviour(self, small: tuple[Localizations, Drift], columns: dict[str, np.ndarray], message: str) -> None:
+        with pytest.raises(DataError, match=message):
+            measure(small[0].with_columns(columns), behaviour="plugin")
 
     def test_frame_far_away(self, small: tuple[Localizations, Drift]) -> None:
         frame = small[0]["frame"].astype(np.int64)
