@@ -43,6 +43,11 @@ class HistoryEntry:
     outputs: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
 
+    @cached_property
+    def text(self) -> str:
+        """The entry as JSON with sorted keys: equal for equal entries."""
+        return json.dumps(self.as_dict(), sort_keys=True, default=str)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain containers, for JSON and YAML."""
         result: dict[str, Any] = {"step": self.step, "module": self.module, "version": self.version}
