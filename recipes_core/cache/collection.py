@@ -14,13 +14,14 @@ from pathlib import Path
 from recipes_core.cache import locks
 from recipes_core.cache.layout import Layout, write_atomically
 from recipes_core.cache.manifest import NAME
-from recipes_core.cache.owner import own_name, owner_is_gone
 from recipes_core.errors import UsageError
+from recipes_core.owner import is_left_over, own_name, owner_is_gone
 
 DAY = 86400.0
 _PIN_DAYS = 7.0
 _LEFTOVER_DAYS = 1.0
 _QUARANTINE_DAYS = 30.0
+_WITH_SMALL_FILES = (".", "memo", "pins", "locks", "history", "runs", "stamps")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
@@ -178,7 +179,7 @@ def _held(layout: Layout) -> set[str]:
         with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
             if owner_is_gone(path.name) or _age_days(path) > _PIN_DAYS:
                 path.unlink(missing_ok=True)
-            elif path.suffix == ".json":
+            elif path.suffix == ".json" and not path.name.startswith("."):
                 held.update(json.loads(path.read_bytes()))
     return held
 
@@ -191,10 +192,11 @@ def _sweep(layout: Layout) -> int:
             with contextlib.suppress(OSError):
                 if (folder != "quarantine" and owner_is_gone(path.name)) or _age_days(path) > days:
                     swept += delete(path)
-    for folder in ("", "memo", "pins", "locks"):
-        for path in _children(layout.folder(folder) if folder else layout.root):
+    for folder in _WITH_SMALL_FILES:
+        for path in _children(layout.folder(folder)):
             with contextlib.suppress(OSError):
-                if path.name.startswith(".") and path.is_file() and _age_days(path) > _LEFTOVER_DAYS:
+                old = path.name.startswith(".") and _age_days(path) > _LEFTOVER_DAYS
+                if (old or is_left_over(path)) and path.is_file():
                     swept += delete(path)
     locks.sweep(layout, DAY)
     return swept

@@ -7,8 +7,10 @@ import os
 import re
 from pathlib import Path
 
+from recipes_core.owner import own_name
+
 FORMAT = "1"
-SUBFOLDERS = ("entries", "stage", "trash", "quarantine", "locks", "memo", "history", "runs", "pins")
+SUBFOLDERS = ("entries", "stage", "trash", "quarantine", "locks", "memo", "history", "runs", "stamps", "pins")
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder is a cache of smlm-recipes; it can be deleted at any time.\n"
 _KEY = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{7,150}")
 
@@ -78,7 +80,7 @@ class Layout:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a small file so that a reader sees the old or the new one; not flushed to the disk."""
-    stage = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
+    stage = path.with_name(f".{own_name()}.{path.name}")
     try:
         stage.write_bytes(content)
         stage.replace(path)

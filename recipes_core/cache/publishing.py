@@ -12,11 +12,11 @@ from typing import Any
 from recipes_core.cache.layout import Layout
 from recipes_core.cache.manifest import Manifest, StoredArray
 from recipes_core.cache.npy import describe_dtype, nbytes_of
-from recipes_core.cache.owner import own_name
 from recipes_core.cache.payload import SourceFailed, combined_digest
 from recipes_core.cache.provenance import pack_history
 from recipes_core.data import DataObject, Packed
 from recipes_core.errors import CacheUnwritable, NotCacheable
+from recipes_core.owner import own_name
 
 
 @contextlib.contextmanager

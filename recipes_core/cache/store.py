@@ -16,12 +16,12 @@ from recipes_core.cache.canonical import digest_of
 from recipes_core.cache.digests import FileDigests
 from recipes_core.cache.layout import Layout, default_root
 from recipes_core.cache.manifest import NAME, Damaged, Manifest, read_manifest
-from recipes_core.cache.owner import own_name
 from recipes_core.cache.publishing import discard, manifest_of, packed_of, staged, writing_to
 from recipes_core.cache.reading import read_object, verify_files
 from recipes_core.cache.writing import write_arrays, write_manifest
 from recipes_core.data import DataObject
 from recipes_core.errors import NotCacheable
+from recipes_core.owner import own_name
 
 if TYPE_CHECKING:
     from recipes_core.cache.collection import GcReport
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 20 * 10**9
 MAX_AGE_DAYS = 90.0
 _VERIFIED_ON_USE = 2 * 2**30
+_LOOKS = 4
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
 
 
@@ -128,25 +129,29 @@ class Cache:
         DataObject or None
             None where there is no entry, or a damaged one.
         """
-        found = self._read(key)
-        if found is None:
-            return None
-        manifest, state = found
         folder = self.layout.entry(key)
-        due = verify if verify is not None else self._verified.get(key) != state and manifest.nbytes < _VERIFIED_ON_USE
-        try:
-            if due:
-                verify_files(folder, manifest)
-            made = read_object(folder, manifest)
-        except Damaged as problem:
-            self._set_aside(key, manifest.step, str(problem))
-            return None
-        except PermissionError:
-            return None
-        if due:
-            self._verified[key] = state
-        self.touch(key)
-        return made
+        for _ in range(_LOOKS):
+            seen = _state_of(folder)
+            found = self._read(key)
+            if found is None:
+                return None
+            manifest, state = found
+            due = verify if verify is not None else self._verified.get(key) != state and manifest.nbytes < _VERIFIED_ON_USE
+            try:
+                if due:
+                    verify_files(folder, manifest)
+                made = read_object(folder, manifest)
+            except Damaged as problem:
+                if self._set_aside(key, manifest.step, str(problem), seen):
+                    return None
+            except PermissionError:
+                return None
+            else:
+                if due:
+                    self._verified[key] = state
+                self.touch(key)
+                return made
+        return None
 
     def touch(self, key: str) -> None:
         """Note that an entry is used, so that `gc` keeps it longer."""
@@ -175,6 +180,7 @@ class Cache:
 
         bad = []
         for key, _, _ in scan(self.layout):
+            seen = _state_of(self.layout.entry(key))
             found = self._read(key)
             if found is None:
                 bad += [key] if key in self._damaged else []
@@ -182,7 +188,7 @@ class Cache:
             try:
                 verify_files(self.layout.entry(key), found[0])
             except Damaged as problem:
-                if self._set_aside(key, found[0].step, str(problem)):
+                if self._set_aside(key, found[0].step, str(problem), seen):
                     bad.append(key)
             except PermissionError:
                 continue
@@ -192,18 +198,27 @@ class Cache:
         folder = self.layout.entry(key)
         if self._foreign or key in self._stuck:
             return None
-        try:
-            return read_manifest(folder, key)
-        except Damaged as problem:
-            self._set_aside(key, "", str(problem))
-        except OSError:
-            return None  # what may not be read is not there for us
+        for _ in range(_LOOKS):
+            seen = _state_of(folder)
+            try:
+                return read_manifest(folder, key)
+            except Damaged as problem:
+                if self._set_aside(key, "", str(problem), seen):
+                    return None
+            except OSError:
+                return None  # what may not be read is not there for us
         return None
 
-    def _set_aside(self, key: str, step: str, why: str) -> bool:
-        """Move a damaged entry out of the way; False where it has simply been removed meanwhile."""
+    def _set_aside(self, key: str, step: str, why: str, seen: object) -> bool:
+        """Move a damaged entry out of the way; False where it has been removed or replaced meanwhile, so that another look is due.
+
+        Parameters
+        ----------
+        seen : object
+            `_state_of` the folder before it was read. Who reads while others remove and publish anew may see a part of both.
+        """
         folder = self.layout.entry(key)
-        if not os.path.lexists(folder):
+        if seen is None or _state_of(folder) != seen:
             return False
         moved = False
         if self.writable:
@@ -347,6 +362,15 @@ class Cache:
                 "it is not deterministic. The earlier result is kept."
             )
         return there
+
+
+def _state_of(folder: Path) -> object:
+    """What changes when a folder is replaced; None where there is none."""
+    try:
+        found = os.lstat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
 def block_key(step_key: str, name: str, index: int) -> str:

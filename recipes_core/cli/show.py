@@ -47,19 +47,22 @@ class PlainLines(QuietLines):
 
     def __init__(self, *, verbose: bool) -> None:
         self.verbose = verbose
-        self.lines: list[str] = []
+        self.lines: dict[str, list[str]] = {}
 
     def step_started(self, step: PlannedStep) -> None:
-        self.lines = []
+        self.lines[step.step] = []
         if self.verbose:
             click.echo(f"{step.step}: {step.reason}")
 
     def message(self, step: str, text: str) -> None:
-        self.lines.append(f"  {text}")
+        if step in self.lines:
+            self.lines[step].append(f"  {text}")
+        else:
+            click.echo(f"{step}: {text}")  # it has not begun, and may wait for long
 
     def step_finished(self, result: StepResult) -> None:
         click.echo(f"{result.step}  {result.state}  {result.seconds:.2f} s")
-        for line in self.lines:
+        for line in self.lines.pop(result.step, ()):
             click.echo(line)
 
 

@@ -136,7 +136,9 @@ class Table(DataObject):
             view = values.view()
             view.flags.writeable = False
             views[name] = view
-        return type(self)(views, units=self.units, metadata=self.metadata, history=self.history)
+        other = self.with_provenance()
+        other._columns = views
+        return other
 
     def pack(self) -> Packed:
         arrays: dict[str, Any] = {name: plain_array(values, f"column '{name}'") for name, values in self._columns.items()}

@@ -9,7 +9,7 @@ from recipes_core.io.content import Dataset, FileContent
 from recipes_core.io.describing import describe
 from recipes_core.io.opening import load, open_file
 from recipes_core.io.recording import looks_like_result, read_record
-from recipes_core.io.writing import check_writable_as, default_suffix, known_suffix, save
+from recipes_core.io.writing import check_writable_as, default_suffix, known_suffix, save, sweep
 
 
 class _Persistence:
@@ -39,4 +39,5 @@ __all__ = [
     "open_file",
     "read_record",
     "save",
+    "sweep",
 ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from recipes_core.data import DataObject
 from recipes_core.errors import EnvironmentFault, UsageError
+from recipes_core.owner import is_left_over, own_name
 from recipes_core.plugins import WriterRef, registry
 
 
@@ -40,6 +40,7 @@ def save(obj: DataObject, path: str | Path, record: Mapping[str, Any] | None = N
     write = ref.load()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent)
         with _staged(target, ref) as stage:
             write(obj, stage, dict(record or {}))
     except OSError as error:
@@ -48,6 +49,22 @@ def save(obj: DataObject, path: str | Path, record: Mapping[str, Any] | None = N
             f"{target} cannot be written: {reason}.", code="V120", hint="Choose another place with -o."
         ) from error
     return target
+
+
+_swept: set[Path] = set()
+
+
+def sweep(folder: Path) -> None:
+    """Remove half-written files that processes have left in a folder which were killed; each folder is looked at once."""
+    real = folder.absolute()
+    if real in _swept:
+        return
+    _swept.add(real)
+    with contextlib.suppress(OSError):
+        for path in folder.glob(".*"):
+            with contextlib.suppress(OSError):
+                if is_left_over(path) and path.is_file():
+                    path.unlink()
 
 
 def known_suffix(path: Path) -> bool:
@@ -88,7 +105,7 @@ def _staged(target: Path, ref: WriterRef) -> Iterator[Path]:
     """A temporary name beside the target, with the same ending; put in place at the end, removed on any failure."""
     suffix = max((s for s in ref.suffixes if target.name.lower().endswith(s)), key=len)
     stem = target.name[: len(target.name) - len(suffix)]
-    stage = target.with_name(f".{stem[:40]}.{uuid.uuid4().hex[:12]}{target.name[len(stem) :]}")
+    stage = target.with_name(f".{own_name()}.{stem[:40]}{target.name[len(stem) :]}")
     beside = [(_companion(stage, suffix, companion), _companion(target, suffix, companion)) for companion in ref.companions]
     pairs = [(stage, target), *beside]
     try:

@@ -62,10 +62,14 @@ class Context:
         self.step = step
         self.seed = seed
         self.n_threads = n_threads or available_threads()
-        self.scratch = Scratch()
         self.warnings: list[str] = []
         self.messages: list[str] = []
         self._wanted = None if wanted is None else frozenset(wanted)
+
+    @cached_property
+    def scratch(self) -> Scratch:
+        """Room for big intermediate arrays."""
+        return Scratch()
 
     @cached_property
     def rng(self) -> np.random.Generator:

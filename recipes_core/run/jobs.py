@@ -120,7 +120,7 @@ def _run(job: Job, listener: Listener | None, n_threads: int | None, keep_going:
         job.plan_again,
         seed=job.seed,
         n_threads=n_threads,
-        listener=listener,
+        listener=listener or Listener(),
         keep=job.keep,
         keep_going=keep_going,
     )

@@ -67,6 +67,9 @@ class Lane:
             return NodeResult("lost", result)
         except StepFailed as failed:
             return NodeResult("failed", result, fault=Fault.of(failed.__cause__ or failed))
+        if cache is not None:  # others load it from there
+            touched = {*planned.made.values(), *(name for _, _, name in planned.taken)}
+            runner.space.drop_memory(name for name in touched if cache.has(name))
         past = runner.space.past(planned.step)
         return NodeResult(result.state, result, made=past.made if past is not None else ())
 

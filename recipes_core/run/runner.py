@@ -9,6 +9,7 @@ from pathlib import Path
 from recipes_core.data import DataObject
 from recipes_core.errors import Cancelled, ExecutionError, RecipeError
 from recipes_core.graph import Graph
+from recipes_core.module.context import available_threads
 from recipes_core.plan import Plan, PlannedStep, StepState
 from recipes_core.run.events import Listener, RunReport, StepResult
 from recipes_core.run.failures import missing_inputs, step_failure, together
@@ -60,7 +61,7 @@ class Runner:
         self.space = space
         self.plan_again = plan_again
         self.seed = seed
-        self.n_threads = n_threads
+        self.n_threads = n_threads or available_threads()
         self.listener = listener or Listener()
         self.keep = keep
         self.keep_going = keep_going
@@ -110,7 +111,7 @@ class Runner:
         blocked: set[str] = set()
         for index, planned in enumerate(plan.steps):
             if planned.state is StepState.RUN and not self._is_done(planned, results):
-                if planned.step in self._failures or any(name in blocked for _, _, name in planned.taken):
+                if planned.step in self._failures or (blocked and not blocked.isdisjoint(name for _, _, name in planned.taken)):
                     blocked.update(planned.made.values())
                     continue
                 result = results[planned.step] = StepResult(

@@ -80,7 +80,10 @@ class ResultSaver:
 
         Each file carries a record of how it was made: recipe, seed, inputs, key, payload digest and the versions in use; no times.
         """
-        return [self._save(destination) for destination in destinations]
+        wanted = list(destinations)
+        for folder in {destination.path.parent for destination in wanted}:
+            io.sweep(folder)
+        return [self._save(destination) for destination in wanted]
 
     def state(self, destination: Destination) -> str:
         """Whether a file is ``current``, ``stale`` or ``missing``; nothing is loaded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import queue
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
@@ -46,7 +47,7 @@ class _Course:
     report: RunReport
     results: dict[str, StepResult] = field(default_factory=dict)
     failures: list[RecipeError] = field(default_factory=list)
-    tasks: set[str] = field(default_factory=set)
+    open: set[str] = field(default_factory=set)
     outcome: Outcome | None = None
 
 
@@ -58,6 +59,7 @@ class _Task:
     rank: tuple[int, int, int]
     holders: list[tuple[_Course, PlannedStep]] = field(default_factory=list)
     needs: set[str] = field(default_factory=set)
+    takers: set[str] = field(default_factory=set)
     state: _State = _State.WAITING
     stays: bool = False
     started: bool = False
@@ -99,6 +101,9 @@ class Scheduler:
             for number, (job, listener) in enumerate(zip(jobs, listeners, strict=True))
         ]
         self._tasks: dict[str, _Task] = {}
+        # False for workers, True for this process.
+        self._ready: dict[bool, list[tuple[tuple[int, int, int], str]]] = {False: [], True: []}
+        self._running = {False: 0, True: 0}
         self._stopped: tuple[Job, RecipeError] | None = None
         self._losses = 0
         self._saving = False
@@ -107,29 +112,42 @@ class Scheduler:
     def run(self) -> list[Outcome]:
         """Carry out all jobs."""
         self.executor.on_event = self._inbox.put
+        try:
+            self._begin()
+            while self._go_on():
+                self._hear()
+        except KeyboardInterrupt:
+            self._cancel()
+            if self._saving:
+                raise
+        finally:
+            self._lane.close()
+        for course in self._courses:
+            if course.outcome is None:
+                self._end(course)
+        return [course.outcome for course in self._courses if course.outcome is not None]
+
+    def _begin(self) -> None:
         for course in self._courses:
             course.job.report = course.report
             course.listener.run_started(course.plan)
             if course.plan.missing:
                 given = course.job.space.given_keys()
-                self._end(course, missing_inputs(course.job.graph, course.plan.missing, given))
+                failure = missing_inputs(course.job.graph, course.plan.missing, given)
+                course.failures.append(failure)
+                if not self.keep_going:
+                    self._stop(course.job, failure)
             else:
                 self._adopt(course, course.plan)
         try:
             self._prepare()
-            self._loop()
-        except KeyboardInterrupt:
-            self._cancel()
-            if self._saving:
-                raise
-        except RecipeError as error:  # the workers are not fit for it
-            self._stopped = (self._courses[0].job, error)
+        except RecipeError as error:
             for course in self._courses:
-                self._end(course, error)
-        finally:
-            self._lane.close()
-        self._end_all()
-        return [course.outcome for course in self._courses if course.outcome is not None]
+                course.failures.append(error)
+                course.open.clear()
+            self._stop(self._courses[0].job, error)
+        for course in self._courses:
+            self._end_if_complete(course)
 
     def _prepare(self) -> None:
         found = {
@@ -138,14 +156,11 @@ class Scheduler:
         }
         self.executor.prepare(sorted(item for item in found if ":" not in item[0]))
 
-    def _loop(self) -> None:
-        while True:
-            self._end_all(only_complete=True)
-            if self._stopped is None:
-                self._start_ready()
-            if not any(task.state is _State.RUNNING for task in self._tasks.values()):
-                return
-            self._hear()
+    def _go_on(self) -> bool:
+        """Start what can be started; whether anything runs."""
+        if self._stopped is None:
+            self._start_ready()
+        return any(self._running.values())
 
     def _hear(self) -> None:
         """Wait for an event, and take those that have come besides."""
@@ -161,6 +176,7 @@ class Scheduler:
     def _adopt(self, course: _Course, plan: Plan) -> None:
         """Make tasks of what a plan runs."""
         course.plan = plan
+        self._leave(course, course.open - {planned.key for planned in plan.in_state(StepState.RUN)})
         makers = {name: planned.key for planned in plan.steps if planned.state is StepState.RUN for name in planned.made.values()}
         depths: dict[str, int] = {}
         for position, planned in enumerate(plan.steps):
@@ -173,45 +189,63 @@ class Scheduler:
                 if is_there(course.job.space, planned):
                     self._note_shared(course, planned, task)
                     continue
-                task.state = _State.WAITING
+                task.state, task.holders = _State.WAITING, []
             task.needs |= {key for key in needs if self._tasks[key].state is not _State.DONE}
+            for key in task.needs:
+                self._tasks[key].takers.add(planned.key)
             task.planned = replace(task.planned, wanted=task.planned.wanted | planned.wanted)
             if all(holder is not course or step.step != planned.step for holder, step in task.holders):
                 task.holders.append((course, planned))
-            course.tasks.add(planned.key)
             if task.state is _State.WAITING and any(self._is_dead(key) for key in task.needs):
                 task.state = _State.BLOCKED
+            if not self._is_dead(planned.key):
+                course.open.add(planned.key)
+            self._queue(task)
+
+    def _leave(self, course: _Course, keys: set[str]) -> None:
+        """A new plan of a job needs some tasks no more."""
+        for key in keys:
+            task = self._tasks[key]
+            if task.state is _State.WAITING:
+                task.holders = [holder for holder in task.holders if holder[0] is not course]
+                task.state = task.state if task.holders else _State.BLOCKED
+            if task.state is not _State.RUNNING:
+                course.open.discard(key)
 
     def _is_dead(self, key: str) -> bool:
         return self._tasks[key].state in (_State.FAILED, _State.BLOCKED)
 
-    def _start_ready(self) -> None:
-        ready = sorted(
-            (task for task in self._tasks.values() if task.state is _State.WAITING and not task.needs),
-            key=lambda task: task.rank,
-        )
-        running = [task for task in self._tasks.values() if task.state is _State.RUNNING]
-        there, here = sum(not task.stays for task in running), sum(task.stays for task in running)
-        for task in ready:
-            # One more than runs waits for each worker, so that none is idle while results are saved here.
-            if not task.stays and there < 2 * self.executor.n_slots:
-                there += self._send(task)
-            if task.stays and here < 1:
-                here += 1
-                self._submitted(task, self._lane.submit(task.planned, task.holders[0][0].runner))
+    def _queue(self, task: _Task) -> None:
+        """Have a task started in its turn, if it can be."""
+        if task.state is _State.WAITING and not task.needs:
+            heapq.heappush(self._ready[task.stays], (task.rank, task.planned.key))
 
-    def _send(self, task: _Task) -> bool:
-        """Submit a task; False, and the task stays here, where it cannot travel."""
+    def _start_ready(self) -> None:
+        # One more than runs waits for each worker, so that none is idle while results are saved here.
+        for stays, most in ((False, 2 * self.executor.n_slots), (True, 1)):
+            ready = self._ready[stays]
+            while ready and self._running[stays] < most:
+                task = self._tasks[heapq.heappop(ready)[1]]
+                if task.state is not _State.WAITING or task.needs or task.stays is not stays:
+                    continue
+                if stays:
+                    self._submitted(task, self._lane.submit(task.planned, task.holders[0][0].runner))
+                else:
+                    self._send(task)
+
+    def _send(self, task: _Task) -> None:
+        """Submit a task, or have it stay here where it cannot travel."""
         try:
             spec: NodeSpec = node_spec(task.planned, task.holders[0][0].runner)
         except Stays as why:
             self._keep_here(task, str(why))
-            return False
+            self._queue(task)
+            return
         self._submitted(task, self.executor.submit(run_node, spec, f"step '{task.planned.step}'"))
-        return True
 
     def _submitted(self, task: _Task, future: Future[Any]) -> None:
         task.state, task.future, task.started, task.told = _State.RUNNING, future, False, []
+        self._running[task.stays] += 1
         future.add_done_callback(lambda done: self._inbox.put(("ended", task.planned.key, done)))
 
     def _keep_here(self, task: _Task, why: str) -> None:
@@ -260,10 +294,12 @@ class Scheduler:
 
     def _ended(self, task: _Task, future: Future[Any]) -> None:
         task.future = None
+        self._running[task.stays] -= 1
         try:
             found: NodeResult = future.result()
         except (CancelledError, Cancelled):
             task.state = _State.WAITING  # it had not begun
+            self._queue(task)
             return
         except Exception as error:  # a worker died, or the executor failed
             planned = task.planned
@@ -283,8 +319,8 @@ class Scheduler:
         first, own = task.holders[0]
         first.report.notes += found.notes
         first.job.space.compared.update(found.compared)
-        unsatisfied = []
-        for course, planned in task.holders:
+        holders, unsatisfied = task.holders, []
+        for course, planned in holders:
             if course is first and planned is own:
                 result = replace(found.result, step=planned.step)
                 course.job.space.note(planned, found.made, found.result.seconds)
@@ -296,10 +332,21 @@ class Scheduler:
                 self._note_shared(course, planned, task)
             else:
                 unsatisfied.append((course, planned))
-        for other in self._tasks.values():
-            other.needs.discard(task.planned.key)
+        for key in task.takers:
+            self._tasks[key].needs.discard(task.planned.key)
+            self._queue(self._tasks[key])
+        self._close(task, but=unsatisfied)
         if unsatisfied:
             task.holders, task.state = unsatisfied, _State.WAITING
+            self._queue(task)
+
+    def _close(self, task: _Task, but: Sequence[tuple[_Course, PlannedStep]] = ()) -> None:
+        """A task has ended for those who hold it."""
+        still = {course.number for course, _ in but}
+        for course in {course.number: course for course, _ in task.holders}.values():
+            if course.number not in still:
+                course.open.discard(task.planned.key)
+                self._end_if_complete(course)
 
     @staticmethod
     def _share(first: _Course, planned: PlannedStep, course: _Course) -> None:
@@ -333,12 +380,18 @@ class Scheduler:
             if not self.keep_going and self._stopped is None:
                 self._stop(course.job, failure)
         self._block(task.planned.key)
+        self._close(task)
 
     def _block(self, key: str) -> None:
-        for other, task in self._tasks.items():
-            if key in task.needs and task.state is _State.WAITING:
-                task.state = _State.BLOCKED
-                self._block(other)
+        """Nothing will come of what takes the results of a task."""
+        dead = [key]
+        while dead:
+            task = self._tasks[dead.pop()]
+            for taker in task.takers:
+                if self._tasks[taker].state is _State.WAITING:
+                    self._tasks[taker].state = _State.BLOCKED
+                    dead.append(taker)
+                    self._close(self._tasks[taker])
 
     def _stop(self, job: Job, error: RecipeError) -> None:
         """Begin nothing more."""
@@ -349,14 +402,16 @@ class Scheduler:
 
     def _lost(self, task: _Task, found: NodeResult) -> None:
         """An input was damaged or removed: what makes it runs again."""
-        task.state = _State.WAITING
         self._losses += 1
-        courses = {course.number: course for course, _ in task.holders}
+        if self._losses >= MOST_LOSSES:
+            found.fault = Fault.of(lost_too_often())
+            self._failed(task, found)
+            return
+        task.state = _State.WAITING
         task.holders[0][0].report.notes += found.notes
-        for course in courses.values():
-            if self._losses >= MOST_LOSSES:
-                raise lost_too_often()
+        for course in {course.number: course for course, _ in task.holders}.values():
             self._adopt(course, course.job.plan_again())
+            self._end_if_complete(course)
 
     def _stays(self, why: str, task: _Task, found: NodeResult) -> None:
         task.state = _State.WAITING
@@ -364,27 +419,23 @@ class Scheduler:
             for course in self._courses:
                 course.job.space.unkept = course.job.space.unkept or found.unkept
         self._keep_here(task, why)
+        self._queue(task)
 
     # -- ends ------------------------------------------------------------------------------------------------------------------
 
-    def _end_all(self, *, only_complete: bool = False) -> None:
-        for course in self._courses:
-            if course.outcome is not None:
-                continue
-            states = {self._tasks[key].state for key in course.tasks}
-            complete = not states & {_State.WAITING, _State.RUNNING}
-            if complete or not only_complete:
-                self._end(course, self._outcome(course, complete=complete))
+    def _end_if_complete(self, course: _Course) -> None:
+        if course.outcome is None and not course.open:
+            self._end(course)
 
-    def _outcome(self, course: _Course, *, complete: bool) -> Outcome:
+    def _outcome(self, course: _Course) -> Outcome:
         if course.failures:
             return together(course.failures)
-        if complete or self._stopped is None:
-            return course.report
-        return not_run(course.job, *self._stopped)
+        if course.open and self._stopped is not None:
+            return not_run(course.job, *self._stopped)
+        return course.report
 
-    def _end(self, course: _Course, outcome: Outcome) -> None:
-        course.outcome = outcome
+    def _end(self, course: _Course) -> None:
+        outcome = course.outcome = self._outcome(course)
         job = course.job
         job.report = course.report
         course.report.steps = [result_of(step, course.results) for step in course.plan.steps]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from recipes_core.cache import Cache, digest_of
 from recipes_core.cache.collection import parse_size
 from recipes_core.cache.manifest import NAME
-from recipes_core.cache.owner import alive, machine, own_name, owner_is_gone
 from recipes_core.errors import UsageError
+from recipes_core.owner import alive, machine, own_name, owner_is_gone
 from tests.cache.conftest import table
 
 DAY = 86400

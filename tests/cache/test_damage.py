@@ -71,6 +71,18 @@ def test_damage_is_found_and_mended(cache, publish, name):
     np.testing.assert_array_equal(fresh.load(key, verify=True)["b"], table()["b"])
 
 
+@pytest.mark.parametrize(
+    "name", ["cut off", "empty", "longer", "missing", "no manifest", "manifest of zeros", "a folder for a file"]
+)
+def test_a_look_finds_what_needs_no_reading(cache, publish, name):
+    key = publish(table())
+    DAMAGE[name](cache.layout.entry(key))
+    fresh = Cache(cache.root)
+    assert not fresh.has(key)
+    assert fresh.damaged(key)
+    assert fresh.manifest(key) is None
+
+
 def test_every_byte_of_a_small_entry_is_guarded(cache, publish):
     key = publish(table(5))
     path = cache.layout.entry(key) / NAME
@@ -198,6 +210,7 @@ HOSTILE = {
     "type within itself": lambda folder: forge(folder, lambda body: array(body, dtype=json.loads("[" * 90 + "]" * 90))),
     "other type of object": lambda folder: forge(folder, lambda body: body.update(kind="os")),
     "spec that does not fit": lambda folder: forge(folder, lambda body: body.update(spec={"columns": [["a"]], "units": 3})),
+    "other units": lambda folder: forge(folder, lambda body: body["spec"].update(units={"a": "nm", "b": "", "c": ""})),
     "spec of another type": lambda folder: forge(folder, lambda body: body.update(kind="Drift")),
     "figure of other classes": lambda folder: forge(
         folder, lambda body: body.update(kind="Figure", spec={"figure": {"is": "Popen", "with": {"args": "true"}}})

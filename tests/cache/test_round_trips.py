@@ -216,6 +216,9 @@ class Unregistered(Table):
     """A type that no plugin has registered."""
 
 
+Namesake = type("Table", (Table,), {})
+
+
 class Bare(DataObject):
     """A type without pack."""
 
@@ -229,6 +232,7 @@ class Bare(DataObject):
         (Table({"x": np.array([1, "a", None], dtype=object)}), "column 'x' holds Python objects .NoneType, int, str."),
         (Table({"x": np.array(["a\0"], dtype=object)}), "column 'x'"),
         (Unregistered({"x": [1]}), "'Unregistered' is no registered type"),
+        (Namesake({"x": [1]}), "'Table' is no registered type"),
         (Bare(), "Bare has no pack"),
         (Scalars({"x": object()}), "object is no plain value"),
         (Table({"x": [1]}, metadata={"f": print}), "the metadata of a Table cannot be kept"),

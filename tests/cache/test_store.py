@@ -301,6 +301,22 @@ def test_an_error_while_flushing_is_told(cache, publish, monkeypatch):
     assert list((cache.root / "stage").iterdir()) == list(cache.entries()) == []
 
 
+def test_an_error_of_one_column_is_told(cache, publish, monkeypatch):
+    """Columns are flushed in the background, the manifest is not."""
+    flush = os.fsync
+
+    def full(descriptor):
+        if os.fstat(descriptor).st_size > 100_000:
+            raise OSError(28, "No space left on device")
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(CacheUnwritable, match="no space is left"):
+        publish(table())
+    publish(table(5))
+    assert len(list(cache.entries())) == 1
+
+
 def test_the_folder_may_vanish_in_between(cache, publish):
     import shutil
 

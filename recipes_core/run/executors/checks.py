@@ -14,7 +14,7 @@ MUST_AGREE = ("numpy", "numba", "scipy")
 """Results may depend on these; the last number of a version does not count."""
 
 _INSTALL = "Install the same versions on all machines."
-_SHARE = "All machines must see the cache under the same name: set RECIPES_CACHE to a shared folder before 'dask worker' and 'recipe run'."
+_SHARE = "All machines must see the cache under the same name: set RECIPES_CACHE to a shared folder for this run."
 
 
 def look_at_worker(token: str) -> dict[str, Any]:

@@ -14,12 +14,15 @@ from typing import Any
 from recipes_core.cache.store import Cache
 from recipes_core.errors import Cancelled, EnvironmentFault, WorkerLost
 from recipes_core.module.context import available_threads
+from recipes_core.owner import own_name
 from recipes_core.run.executors.base import Executor, Work
 from recipes_core.run.executors.checks import differences, look_at_worker, missing_modules
 from recipes_core.run.executors.faults import Fault
 
 _PATIENCE = 30.0
 _MOST_DEATHS = 1
+_COUNT_EVERY = 2.0
+_BEGUN = "begun"
 
 
 class Dask(Executor):
@@ -47,6 +50,8 @@ class Dask(Executor):
         self._closing = contextlib.ExitStack()
         self._topic = f"recipe-{uuid.uuid4().hex}"
         self._futures: dict[str, Any] = {}
+        self._done: dict[str, Future[Any]] = {}
+        self._counted = (-_COUNT_EVERY, 1)
         self._jobs = jobs
         self._n_threads: dict[str, int] = {}
         try:
@@ -59,11 +64,29 @@ class Dask(Executor):
         except BaseException:
             self._closing.close()
             raise
-        self._client.subscribe_topic(self._topic, lambda event: self.on_event(pickle.loads(event[1])))  # noqa: S301 - own workers
+        self._client.subscribe_topic(self._topic, self._hear)
         tell(_dashboard(self._client))
+
+    def _hear(self, event: tuple[Any, Any]) -> None:
+        content = pickle.loads(event[1])  # noqa: S301 - from workers that run this program
+        if content[0] == _BEGUN:
+            self._begin(content[1])
+        else:
+            self.on_event(content)
+
+    def _begin(self, key: str) -> None:
+        """A task that has begun is not cancelled any more when nothing new shall begin."""
+        done = self._done.get(key)
+        if done is not None and not done.running() and not done.done():
+            done.set_running_or_notify_cancel()
 
     @property
     def n_slots(self) -> int:
+        if time.monotonic() - self._counted[0] > _COUNT_EVERY:
+            self._counted = (time.monotonic(), self._count())
+        return self._counted[1]
+
+    def _count(self) -> int:
         there = sum(int(worker["nthreads"]) for worker in self._client.scheduler_info(n_workers=-1)["workers"].values())
         return max(1, min(there, self._jobs or there))
 
@@ -72,12 +95,13 @@ class Dask(Executor):
         task = pickle.dumps((work, argument), protocol=pickle.HIGHEST_PROTOCOL)
         key = f"{what.replace(' ', '-')}-{uuid.uuid4().hex}"
         remote = self._client.submit(_run, task, self._topic, self._n_threads, key=key, pure=False)
-        self._futures[key] = remote
+        self._futures[key], self._done[key] = remote, done
         remote.add_done_callback(lambda _: self._settle(key, remote, done, what))
         return _linked(done, remote)
 
     def _settle(self, key: str, remote: Any, done: Future[Any], what: str) -> None:
         self._futures.pop(key, None)
+        self._done.pop(key, None)
         if done.done():
             return
         error: BaseException | None = None
@@ -116,7 +140,7 @@ class Dask(Executor):
 
     def _check(self, cache: Cache) -> None:
         """Refuse workers that would make other results, or put them elsewhere."""
-        token = cache.root / f"token-{uuid.uuid4().hex}"
+        token = cache.root / f".{own_name()}.token"
         try:
             token.parent.mkdir(parents=True, exist_ok=True)
             token.write_text(token.name, encoding="utf-8")
@@ -166,7 +190,7 @@ def _distributed() -> Any:
         import distributed
     except ImportError as error:
         raise EnvironmentFault(
-            "the executor 'dask' needs Dask, which is not installed.", code="V336", hint="pip install 'smlm-recipes[dask]'"
+            "the executor 'dask' needs Dask, which is not installed.", code="V400", hint="pip install 'smlm-recipes[dask]'"
         ) from error
     return distributed
 
@@ -225,7 +249,7 @@ class _Here:
 
         self._worker = get_worker()
         self._topic = topic
-        self._key = self._worker.get_current_task()
+        self.key = self._worker.get_current_task()
         self._looked = 0.0
         self.n_threads = n_threads.get(self._worker.address, 1)
         self.name = str(self._worker.address)
@@ -238,13 +262,14 @@ class _Here:
         if now - self._looked < 0.2:
             return False
         self._looked = now
-        task = self._worker.state.tasks.get(self._key)
+        task = self._worker.state.tasks.get(self.key)
         return task is None or task.state == "cancelled"
 
 
 def _run(task: bytes, topic: str, n_threads: dict[str, int]) -> tuple[bool, bytes]:
     """Carry out a task; whether it went well, and what it returned or raised."""
     here = _Here(topic, n_threads)
+    here.tell((_BEGUN, here.key))
     work, argument = pickle.loads(task)  # noqa: S301 - from the client that this worker was started for
     try:
         with limited(here.n_threads):

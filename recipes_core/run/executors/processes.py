@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -40,12 +41,13 @@ class _Worker:
         environment = {**os.environ, **dict.fromkeys(_LIMITS, str(n_threads))}
         # A fresh interpreter rather than a fork: threads and libraries survive none. It never imports the main script, so that
         # needs no guard.
-        self.process = subprocess.Popen(  # noqa: S603 - this very interpreter
-            [sys.executable, "-c", _BOOT, json.dumps(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
+        with _deaf_to_ctrl_c():
+            self.process = subprocess.Popen(  # noqa: S603 - this very interpreter
+                [sys.executable, "-c", _BOOT, json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+            )
         self.task: _Task | None = None
         self.ready = False
         self.send((n_threads, _with_plugins()))
@@ -56,6 +58,19 @@ class _Worker:
         with contextlib.suppress(OSError):
             pickle.dump(content, self.process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
             self.process.stdin.flush()
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Hold Ctrl-C back from processes that are started here, until they have chosen to ignore it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _with_plugins() -> bool:
@@ -170,6 +185,7 @@ class Processes(Executor):
     def _bury(self, worker: _Worker) -> None:
         """Replace a worker that has ended; its task is started once more."""
         code = worker.process.wait()
+        _close_input(worker)
         lost: list[tuple[_Task, Exception]] = []
         with self._lock:
             self._workers.discard(worker)

@@ -44,6 +44,8 @@ def main() -> None:
     os.dup2(2, 1)
     # Ctrl-C reaches all processes of a terminal; the one that was started by hand decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # not for what modules may start
     n_threads, plugins = pickle.load(tasks)  # noqa: S301 - from the process that has started this one
     if not plugins:
         from recipes_core.plugins import Registry, use_registry

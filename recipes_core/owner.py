@@ -1,20 +1,25 @@
-"""Who a file in the cache belongs to: a process on a machine, and whether it still lives."""
+"""Who a temporary file belongs to: a process on a machine, and whether it still lives."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import platform
+import re
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
-from blake3 import blake3
+_NAME = re.compile(r"([0-9a-f]{12})-([0-9]+)-[0-9a-f]{2,}")
+_DAY = 86400.0
 
 
 @cache
 def machine() -> str:
     """Twelve digits for this machine, or for this container on it."""
+    from blake3 import blake3
+
     names = [platform.node()]
     with contextlib.suppress(OSError):
         # Two containers may have one name, yet neither knows the processes of the other.
@@ -28,9 +33,22 @@ def own_name() -> str:
 
 
 def owner_is_gone(name: str) -> bool:
-    """Whether the process that made `own_name` is known to be dead; False where that cannot be known."""
-    parts = name.split(".", maxsplit=1)[0].split("-")
-    return len(parts) == 3 and parts[0] == machine() and parts[1].isdecimal() and not alive(int(parts[1]))
+    """Whether the process that made `own_name` is known to be dead; False where that cannot be known.
+
+    Parameters
+    ----------
+    name : str
+        What `own_name` gave, as one of the parts that dots separate.
+    """
+    found = next((match for part in name.split(".") if (match := _NAME.fullmatch(part))), None)
+    return found is not None and found[1] == machine() and not alive(int(found[2]))
+
+
+def is_left_over(path: Path) -> bool:
+    """Whether a temporary file with a name like ``.own_name.rest`` is of no use to anybody any more."""
+    if not path.name.startswith(".") or not any(_NAME.fullmatch(part) for part in path.name.split(".")):
+        return False
+    return owner_is_gone(path.name) or time.time() - path.lstat().st_mtime > _DAY
 
 
 def alive(pid: int) -> bool:
