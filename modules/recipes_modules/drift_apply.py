@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from recipes_core.data import Drift, ImageStack, Localizations
+from recipes_core.errors import DataError
 from recipes_core.module import Context, ModuleBase
-from recipes_core.ports import Float, Input, Output, Str
+from recipes_core.ports import Bool, Choice, Float, Input, Output, Str
+from recipes_modules.image_shift import MODES, shift_volume
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,7 +25,8 @@ class Locs_Post_Shift(ModuleBase):
 
     The columns dx, dy and dz hold what was added; where the table has them already (it was corrected before), they hold the total.
     Columns keep their type. Localizations before and after the measured range get the value at its nearer end. Rows whose frame
-    is NaN stay as they are, rows with a NaN coordinate keep it.
+    is NaN stay as they are, rows with a NaN coordinate keep it. A drift that was measured in none of the frames of the localizations
+    is of another movie, and an error.
     """
 
     version = 1
@@ -93,23 +96,46 @@ def _tell(
         ctx.say(f"{int(np.count_nonzero(missing)):,} localizations have NaN coordinates, which stay")
     # Comparisons with NaN are False, so rows without a frame do not count here.
     outside = int(np.count_nonzero((frames < drift.measured[0]) | (frames > drift.measured[1])))
+    first, last = drift.measured
+    _check_movie(ctx, table, frames, outside, drift)
     if outside:
-        first, last = drift.measured
         ctx.warn(
             f"{outside:,} localizations lie outside the frames {first:g} to {last:g} in which the drift was measured; "
             "they got the value at the nearer end"
         )
 
 
+def _check_movie(ctx: Context, table: Localizations, frames: npt.NDArray[np.generic], outside: int, drift: Drift) -> None:
+    """Whether the drift can be of the movie that the localizations are of."""
+    first, last = drift.measured
+    known = frames[np.isfinite(frames)] if frames.dtype.kind == "f" else frames
+    if not len(known):
+        return
+    low, high = float(known.min()), float(known.max())
+    if outside == len(known):
+        raise DataError(
+            f"the drift was measured in frames {first:g} to {last:g}, and all localizations lie in {low:g} to {high:g}: "
+            "it is the drift of another movie.",
+            code="D472",
+            hint="Check the drift file, and whether one of the two counts frames from another number.",
+        )
+    length = table.metadata.get("Picasso.Frames")
+    if isinstance(length, (int, float)) and last >= length:
+        ctx.warn(f"the movie has {length:g} frames, but the drift was measured up to frame {last:g}: is it of this movie?")
+    elif last - first > 2 * (high - low) + 100:
+        ctx.say(f"the drift covers frames {first:g} to {last:g}, the localizations only {low:g} to {high:g}")
+
+
 class Image_Post_Shift(ModuleBase):
     """Moves each image of a series by its drift correction.
 
     Whole pixels are moved as they are; the remaining fraction by a Fourier transform, for which the image is mirrored at its
-    edges so that they do not ring. Where nothing is known after the move the result is 0. An image without negative values keeps
-    none: what the transform leaves slightly below 0 becomes 0. Every plane of a z stack moves alike; drift along z is not undone.
+    edges so that they do not ring. What comes in at the edges, where nothing is known, is up to `mode`; with `pad` the images grow so
+    that nothing leaves them. An image without negative values keeps none: what the transform leaves slightly below 0 becomes 0. The
+    planes of a z stack move along z too, where the drift has a z part and the distance of planes is known.
     """
 
-    version = 1
+    version = 2
 
     input_image = Input(ImageStack, "input", desc="series to correct")
     input_drift_interpolator = Input(Drift, "drift_interpolator", desc="correction to add")
@@ -117,84 +143,67 @@ class Image_Post_Shift(ModuleBase):
 
     padding_multipler = Float(
         1.0, low=0.0,
-        desc="mirrored border for the transform, as a multiple of 16 pixels; at 0 what leaves at one edge comes in at the other",
+        desc="mirrored border for the transform, as a multiple of 16 pixels; at 0 images are periodic for the transform, and for the "
+        "move too where mode is constant",
     )  # fmt: skip
+    mode = Choice(
+        MODES, "constant",
+        desc="what comes in at the edges: 0, the outermost pixel, the mirror image, or what leaves at the other edge",
+    )  # fmt: skip
+    pad = Bool(False, desc="enlarge the images by the range of the correction, so that nothing leaves them")
+    flatten_z = Bool(False, desc="do not move planes along z")
     cache_image = Str("shifted_image.bin", deprecated=True, desc="no longer needed: scratch cleans itself up")
 
     def run(self, ctx: Context, input_image: ImageStack, input_drift_interpolator: Drift) -> ImageStack:
-        size = np.array(input_image.require_pixel_size()[:2])
-        correction = input_drift_interpolator.at(input_image.frame_numbers)
-        if np.any(correction[:, 2]):
-            ctx.warn("the drift has a z part, which Image_Post_Shift does not undo")
-        pixels = correction[:, :2] / size
-        result = ctx.scratch.array(input_image.shape, np.float32)
+        n_frames, *shape = input_image.shape
+        size = np.array(input_image.require_pixel_size())
+        correction = self._usable(ctx, input_image, input_drift_interpolator.at(input_image.frame_numbers))
+        pixels = (correction / np.where(size > 0, size, np.inf))[:, ::-1]
+        room = [(0, 0)] * 3
+        if self.pad and n_frames:
+            low, high = np.minimum(pixels.min(axis=0), 0), np.maximum(pixels.max(axis=0), 0)
+            room = [(math.ceil(-first), math.ceil(last)) for first, last in zip(low, high, strict=True)]
+        grown = tuple(n + sum(more) for n, more in zip(shape, room, strict=True))
+        result = ctx.scratch.array((n_frames, *grown), np.float32)
         border = math.ceil(MIRRORED * self.padding_multipler)
-        move: Callable[[npt.NDArray[np.float32], float, float], npt.NDArray[np.float32]] = (
-            (lambda plane, dy, dx: shift_image(plane, dy, dx, border)) if border else shift_periodic
-        )
+        mode = "wrap" if self.mode == "constant" and not border else self.mode
 
         def correct(frame: int) -> None:
             planes = input_image.frames(frame, frame + 1)[0]
-            for z, plane in enumerate(planes):
-                source = np.nan_to_num(plane.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-                moved = move(source, float(pixels[frame, 1]), float(pixels[frame, 0]))
-                if source.min() >= 0:
-                    np.maximum(moved, 0.0, out=moved)
-                result[frame, z] = moved
+            source = np.nan_to_num(planes.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+            moved = shift_volume(source, [float(value) for value in pixels[frame]], border, mode, room)
+            if source.min() >= 0:
+                np.maximum(moved, 0.0, out=result[frame])
+            else:
+                result[frame] = moved
 
-        for done, _ in enumerate(ctx.map(correct, range(input_image.n_frames)), 1):
-            ctx.progress(done, input_image.n_frames)
-        return ImageStack(result, time=input_image.time, metadata=input_image.metadata)
+        for done, _ in enumerate(ctx.map(correct, range(n_frames)), 1):
+            ctx.progress(done, n_frames)
+        return ImageStack(result, time=input_image.time, metadata=_grown_metadata(input_image, size, room))
 
-
-def shift_image(image: npt.NDArray[np.float32], dy: float, dx: float, border: int) -> npt.NDArray[np.float32]:
-    """Move an image (y, x) by `dy`, `dx` pixels; 0 comes in at the edges.
-
-    Parameters
-    ----------
-    border : int
-        Pixels that are mirrored at each edge for the transform.
-    """
-    from scipy.fft import next_fast_len
-
-    whole_y, whole_x = round(dy), round(dx)
-    ny, nx = image.shape
-    if abs(whole_y) >= ny or abs(whole_x) >= nx:
-        return np.zeros_like(image)
-    part_y, part_x = dy - whole_y, dx - whole_x
-    moved = image
-    if part_y or part_x:
-        pads = []
-        for n in (ny, nx):
-            low = min(border, n)
-            pads.append((low, next_fast_len(n + 2 * low, real=True) - n - low))
-        padded = np.pad(image, pads, mode="symmetric")
-        moved = shift_periodic(padded, part_y, part_x)[pads[0][0] : pads[0][0] + ny, pads[1][0] : pads[1][0] + nx]
-    result = np.zeros_like(image)
-    to_y, from_y = _overlap(ny, whole_y)
-    to_x, from_x = _overlap(nx, whole_x)
-    result[to_y, to_x] = moved[from_y, from_x]
-    return result
+    def _usable(self, ctx: Context, stack: ImageStack, correction: Floats) -> Floats:
+        """The correction without a z part that cannot be undone, or shall not."""
+        if not np.any(correction[:, 2]):
+            return correction
+        if self.flatten_z:
+            reason = "flatten_z is set"
+        elif stack.shape[1] < 2:
+            reason = "the images have one plane"
+        elif stack.require_pixel_size()[2] <= 0:
+            reason = "the distance of planes is not known (voxelsize.z, in um)"
+        else:
+            return correction
+        ctx.warn(f"the z part of the drift is not undone: {reason}")
+        return correction * (1, 1, 0)
 
 
-def shift_periodic(image: npt.NDArray[np.float32], dy: float, dx: float) -> npt.NDArray[np.float32]:
-    """Move an image (y, x) by Fourier transform; what leaves at one edge comes in at the other."""
-    from scipy.fft import irfft2, rfft2
-
-    ny, nx = image.shape
-    spectrum = rfft2(image, workers=1)
-    spectrum *= _phase(np.fft.fftfreq(ny), dy)[:, np.newaxis]
-    spectrum *= _phase(np.fft.rfftfreq(nx), dx)
-    moved: npt.NDArray[np.float32] = irfft2(spectrum, s=(ny, nx), overwrite_x=True, workers=1)
-    return moved
-
-
-def _phase(frequency: Floats, shift: float) -> npt.NDArray[np.complex64]:
-    phase = np.exp(-2j * np.pi * frequency * shift)
-    # The highest frequency of an even size stands for both signs; only the real part moves it without making the image complex.
-    phase = np.where(np.abs(frequency) == 0.5, phase.real, phase)
-    return phase.astype(np.complex64)
-
-
-def _overlap(n: int, shift: int) -> tuple[slice, slice]:
-    return slice(max(0, shift), min(n, n + shift)), slice(max(0, -shift), min(n, n - shift))
+def _grown_metadata(stack: ImageStack, size: Floats, room: list[tuple[int, int]]) -> dict[str, Any]:
+    """Origin and bounds of images that grew by `room` (z, y, x) pixels."""
+    metadata = dict(stack.metadata)
+    for axis, (before, behind), edge in zip("xyz", room[::-1], size, strict=True):
+        if before:
+            metadata[f"Origin.{axis}"] = float(metadata.get(f"Origin.{axis}", 0.0)) - before * edge
+        for name, more in ((f"ImageBounds.{axis}0", -before), (f"ImageBounds.{axis}1", behind)):
+            if name in metadata and more:
+                metadata[name] = float(metadata[name]) + more * edge
+    return metadata

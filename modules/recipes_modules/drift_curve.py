@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from recipes_core.data import DataObject, Drift, Figure
+from recipes_core.errors import DataError
 from recipes_core.module import Context, ModuleBase, WriterModule
-from recipes_core.ports import FilePath, FilePaths, Float, Input, Output, Range, Str
-from recipes_modules.drift_figures import drift_figure
-from recipes_modules.smoothing import smoothing_spline
-
-Floats = npt.NDArray[np.float64]
-
-MOST_FRAMES = 2_000_000
-"""A curve has at most this many points; over longer movies, one every few frames, linear between."""
+from recipes_core.ports import Choice, FilePath, FilePaths, Float, Input, Output, Range, Str
+from recipes_modules.curves import METHODS, interpolate, mean, total
+from recipes_modules.drift_figures import drift_figure, path_figure
 
 _DEGREE = "degree of the spline's pieces; 1 is linear"
+_METHOD = (
+    "spline: with the smoothing_factor below; linear: straight from knot to knot; smooth: a smoothing spline whose strength is chosen "
+    "by cross-validation, for which knots count by their errors"
+)
+_PIXEL = "pixel, for Picasso's .txt, which counts in pixels; 0: what the file says, or ?pixel_size=130 behind its name"
 _SMOOTHING = "squared distances of the knots from the curve may add up to this many nm^2; 0 goes through every knot, below 0 one nm^2 a knot"
 
 
 class Drift_Interpolate(ModuleBase):
-    """Makes a smooth curve of a measured drift: one smoothing spline an axis.
+    """Makes a curve of a measured drift: one smoothing spline an axis.
 
-    The spline is used between the first knot and the last. From there to the ends of the measured range (half a window on each
+    The curve is used between the first knot and the last. From there to the ends of the measured range (half a window on each
     side) its end slope goes on, beyond them the value is held: a spline's own continuation would run away. A drift that is known at
     every frame already passes as it is.
     """
@@ -41,9 +38,10 @@ class Drift_Interpolate(ModuleBase):
 
     degree_of_spline = Range(1, 5, 3, desc=_DEGREE)
     smoothing_factor = Float(-1.0, desc=_SMOOTHING)
+    method = Choice(METHODS, "spline", desc=_METHOD)
 
     def run(self, ctx: Context, input_drift_raw: Drift, input_truth: Drift | None) -> dict[str, Any]:
-        curve = interpolate(input_drift_raw, self.degree_of_spline, self.smoothing_factor, ctx)
+        curve = interpolate(input_drift_raw, self.degree_of_spline, self.smoothing_factor, ctx, self.method)
         made: dict[str, Any] = {"output_drift_interpolator": curve}
         if ctx.wanted("output_drift_plot"):
             made["output_drift_plot"] = drift_figure([input_drift_raw], curve, input_truth)
@@ -51,7 +49,14 @@ class Drift_Interpolate(ModuleBase):
 
 
 class Drift_Save(WriterModule):
-    """Saves a drift as .npz: tIndex (frame) and drift (nm, to be added), as the drift plugin does."""
+    """Saves a drift, in the format that the name's ending says.
+
+    - .npz: tIndex (frame) and drift (nm, to be added), as the drift plugin does
+    - .csv: frame, correction to add along x, y and z in nm, and their standard errors
+    - .txt: for Picasso: a row for each frame from 0, in pixels (z in nm), with the sign that Picasso subtracts
+
+    Each holds how the drift was made: module and parameters of every step.
+    """
 
     version = 1
     suffix = ".npz"
@@ -59,7 +64,7 @@ class Drift_Save(WriterModule):
     input_name = Input(Drift, "drift", desc="drift to save")
     output_dummy = Output(DataObject, "dummy", deprecated=True, desc="kept for old recipes, where every module had an output")
 
-    save_path = Str("drift", desc="name of the file, relative to the output folder; .npz is added")
+    save_path = Str("drift", desc="name of the file, relative to the output folder; .npz is added where it has no ending")
 
 
 class Drift_Load(ModuleBase):
@@ -71,14 +76,15 @@ class Drift_Load(ModuleBase):
     output_drift_raw = Output(Drift, "drift_raw", desc="the drift in the file")
     output_drift_plot = Output(Figure, "drift_plot", desc="the drift over frames")
 
-    load_path = FilePath("", desc="drift file (.npz), relative to the recipe file")
+    load_path = FilePath("", desc="drift file (.npz, .csv, Picasso's .txt), relative to the recipe file")
+    pixel_size = Float(0.0, low=0.0, unit="nm", desc=_PIXEL)
 
     def check(self) -> Iterator[str]:
         if not self.load_path:
             yield "load_path names no file"
 
     def run(self, ctx: Context, input_dummy: DataObject | None) -> dict[str, Any]:
-        drift = ctx.open(self.load_path, kind=Drift)
+        drift = _opened(ctx, self.load_path, self.pixel_size)
         made: dict[str, Any] = {"output_drift_raw": drift}
         if ctx.wanted("output_drift_plot"):
             made["output_drift_plot"] = drift_figure([drift], title="Drift from a file")
@@ -98,88 +104,71 @@ class Drift_Load_Interpolate(ModuleBase):
     output_drift_interpolator = Output(Drift, "drift_interpolator", desc="one value a frame")
     output_drift_plot = Output(Figure, "drift_plot", desc="knots and curve over frames")
 
-    load_paths = FilePaths((), desc="drift files (.npz), relative to the recipe file")
+    load_paths = FilePaths((), desc="drift files (.npz, .csv, Picasso's .txt), relative to the recipe file")
     degree_of_spline = Range(1, 5, 3, desc=_DEGREE)
     smoothing_factor = Float(-1.0, desc=_SMOOTHING)
+    method = Choice(METHODS, "spline", desc=_METHOD)
+    pixel_size = Float(0.0, low=0.0, unit="nm", desc=_PIXEL)
 
     def check(self) -> Iterator[str]:
         if not self.load_paths:
             yield "load_paths names no file"
 
     def run(self, ctx: Context, input_dummy: DataObject | None) -> dict[str, Any]:
-        loaded = [ctx.open(path, kind=Drift) for path in self.load_paths]
-        curve = total([interpolate(drift, self.degree_of_spline, self.smoothing_factor, ctx) for drift in loaded])
+        loaded = [_opened(ctx, path, self.pixel_size) for path in self.load_paths]
+        curve = total([interpolate(drift, self.degree_of_spline, self.smoothing_factor, ctx, self.method) for drift in loaded])
         made: dict[str, Any] = {"output_drift_interpolator": curve}
         if ctx.wanted("output_drift_plot"):
             made["output_drift_plot"] = drift_figure(loaded, curve, title="Drift from a file")
         return made
 
 
-def interpolate(drift: Drift, degree: int, smoothing: float, ctx: Context) -> Drift:
-    """A drift with one value a frame of the measured range.
+class Drift_Combine(ModuleBase):
+    """Makes one drift of several: their sum, or their mean.
 
-    Parameters
-    ----------
-    drift : Drift
-        Knots; returned as it is where it is exact.
-    degree : int
-        Of the spline; lowered where there are too few knots for it.
-    smoothing : float
-        Bound on the sum of squared residuals an axis, nm^2; below 0 the number of knots (scipy's default).
-
-    Returns
-    -------
-    Drift
-        With ``exact=True``.
+    `sum`: steps of one correction, a coarse drift and what remained after it. `mean`: several measurements of the same drift, each
+    weighted by its inverse variance; each is moved by a constant first, for drifts count from zeros of their own, and the result
+    has the zero of the first. Frames may differ; the result has the knots of all, and the errors that follow.
     """
-    if drift.exact:
-        return drift
-    knots, values = drift.frames, drift.correction
-    frames = _frames_between(*drift.measured, knots)
-    possible = min(degree, len(knots) - 1)
-    if possible < degree:
-        ctx.say(
-            f"{len(knots)} knots allow no spline of degree {degree}: "
-            + (f"degree {possible}" if possible else "a constant")
-            + " is used"
-        )
-    curve = np.empty((len(frames), 3))
-    for axis in range(3):
-        curve[:, axis] = _axis(knots, values[:, axis], frames, possible, smoothing) if possible else values[0, axis]
-    return Drift(frames, curve, measured=drift.measured, exact=True, metadata=drift.metadata, history=drift.history)
+
+    version = 1
+
+    input_drifts = Input(Drift, ("drift",), many=True, desc="drifts to combine")
+    output_drift = Output(Drift, "drift_combined", desc="the one drift")
+    output_drift_plot = Output(Figure, "drift_plot", desc="all of them over frames")
+
+    combine = Choice(("sum", "mean"), "sum", desc="sum of the steps of a correction, or mean of measurements of the same drift")
+
+    def run(self, ctx: Context, input_drifts: list[Drift]) -> dict[str, Any]:
+        if not input_drifts:
+            raise DataError("Drift_Combine has no drift to combine.", code="D110", hint="Write input_drifts: [one, other].")
+        drift = total(input_drifts) if self.combine == "sum" else mean(input_drifts, ctx)
+        made: dict[str, Any] = {"output_drift": drift}
+        if ctx.wanted("output_drift_plot"):
+            made["output_drift_plot"] = drift_figure(input_drifts, drift, title=f"Drift: {self.combine} of {len(input_drifts)}")
+        return made
 
 
-def _frames_between(first: float, last: float, knots: Floats) -> Floats:
-    low, high = math.ceil(first), math.floor(last)
-    if high < low:
-        return np.asarray(knots)
-    step = max(1, math.ceil((high - low + 1) / MOST_FRAMES))
-    frames = np.arange(low, high + 1, step, dtype=np.float64)
-    return frames if frames[-1] == high else np.append(frames, float(high))
+class Drift_Plot(ModuleBase):
+    """Shows a drift: over the frames with its standard errors, and as the path of the sample coloured by time."""
+
+    version = 1
+
+    input_drift = Input(Drift, "drift", desc="measured knots or a curve")
+    input_truth = Input(Drift, "", desc="known drift of a simulation, drawn for comparison")
+    output_drift_plot = Output(Figure, "drift_plot", desc="correction over frames, one panel an axis")
+    output_path_plot = Output(Figure, "path_plot", desc="path of the sample in x and y")
+
+    def run(self, ctx: Context, input_drift: Drift, input_truth: Drift | None) -> dict[str, Any]:
+        measured, curve = ([], input_drift) if input_drift.exact else ([input_drift], None)
+        return {
+            "output_drift_plot": drift_figure(measured, curve, input_truth, differences=True),
+            "output_path_plot": path_figure(input_drift, input_truth),
+        }
 
 
-def _axis(knots: Floats, values: Floats, frames: Floats, degree: int, smoothing: float) -> Floats:
-    if not np.any(values):
-        return np.zeros(len(frames))
-    # Frames are scaled to 0..1, where derivatives are of the size of the values.
-    span = knots[-1] - knots[0]
-    spline = smoothing_spline((knots - knots[0]) / span, values, degree, float(len(knots)) if smoothing < 0 else smoothing)
-    at = (frames - knots[0]) / span
-    result = np.asarray(spline(np.clip(at, 0.0, 1.0)), dtype=np.float64)
-    slope = spline.derivative()
-    for outside, end in ((at < 0.0, 0.0), (at > 1.0, 1.0)):
-        result[outside] += float(slope(end)) * (at[outside] - end)
-    return result
-
-
-def total(drifts: Sequence[Drift]) -> Drift:
-    """The sum of drifts over the range that any of them covers; each holds its end values outside of its own."""
-    if len(drifts) == 1:
-        return drifts[0]
-    first = min(drift.measured[0] for drift in drifts)
-    last = max(drift.measured[1] for drift in drifts)
-    frames = np.unique(
-        np.concatenate([_frames_between(first, last, drifts[0].frames), *(np.array(drift.measured) for drift in drifts)])
-    )
-    correction = np.sum([drift.at(frames) for drift in drifts], axis=0)
-    return Drift(frames, correction, measured=(first, last), exact=True)
+def _opened(ctx: Context, path: str, pixel_size: float) -> Drift:
+    # Only what counts in pixels takes the option.
+    asks = pixel_size and path.lower().endswith(".txt")
+    drift: Drift = ctx.open(f"{path}?pixel_size={pixel_size:.12g}" if asks else path, kind=Drift)
+    return drift

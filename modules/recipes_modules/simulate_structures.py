@@ -6,6 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+KNOTS = 400
+"""Places of a random walk between which a drift of kind 'knots' is smooth (Ma et al. 2024, doi:10.1126/sciadv.adm7765)."""
 
 
 def wormlike_filaments(
@@ -18,6 +22,7 @@ def wormlike_filaments(
     spacing: float,
     radius: float,
     depth: float,
+    tilt: float = 0.1,
 ) -> Floats:
     """Sites on the surface of thin, bent tubes: worm-like chains in the plane.
 
@@ -36,7 +41,9 @@ def wormlike_filaments(
     radius : float
         Of the tube, nm.
     depth : float
-        Range of z over which filaments are spread, nm.
+        Range of z over which filaments are spread, nm; at 0 they are flat.
+    tilt : float
+        Steepest slope along z.
 
     Returns
     -------
@@ -46,8 +53,8 @@ def wormlike_filaments(
     for contour in rng.uniform(length[0], length[1], n):
         steps = max(2, int(contour / spacing))
         angle = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, np.sqrt(spacing / persistence), steps))
-        tilt = np.clip(np.cumsum(rng.normal(0, np.sqrt(spacing / persistence), steps)), -1, 1) * (depth > 0) * 0.1
-        along = np.column_stack([np.cos(angle), np.sin(angle), tilt]) * spacing
+        slope = np.clip(np.cumsum(rng.normal(0, np.sqrt(spacing / persistence), steps)), -1, 1) * (depth > 0) * tilt
+        along = np.column_stack([np.cos(angle), np.sin(angle), slope]) * spacing
         # The middle of the chain lies in the field, so that most of it does.
         centre = np.append(rng.uniform(0, field, 2), rng.uniform(-depth / 2, depth / 2))
         chain = np.cumsum(along, axis=0)
@@ -62,12 +69,86 @@ def wormlike_filaments(
     return np.asarray(sites[inside])
 
 
+def thomas_clusters(
+    rng: np.random.Generator, *, n: float, field: float, size: float, sigma: float, depth: float
+) -> tuple[Floats, Ints]:
+    """Members of clusters: a Thomas process (Thomas 1949, doi:10.1093/biomet/36.1-2.18).
+
+    Parents are a Poisson process, each has a Poisson number of members, and these lie around it as a Gaussian. Parents lie also
+    around the field, so that its edge is like its middle; members outside it are left out.
+
+    Parameters
+    ----------
+    n : float
+        Mean number of clusters in the field.
+    field : float
+        Edge of the square field, nm.
+    size : float
+        Mean number of members of a cluster.
+    sigma : float
+        Standard deviation of members about their parent along each axis, nm; along z only where there is depth.
+    depth : float
+        Range of z over which parents are spread, nm.
+
+    Returns
+    -------
+    sites (m, 3), nm, and cluster (m,)
+        In order of clusters.
+    """
+    margin = 5 * sigma
+    parents = rng.poisson(n * (1 + 2 * margin / field) ** 2)
+    centres = rng.uniform(-margin, field + margin, (parents, 3))
+    centres[:, 2] = rng.uniform(-depth / 2, depth / 2, parents)
+    cluster = np.repeat(np.arange(parents), rng.poisson(size, parents))
+    sites = centres[cluster] + sigma * rng.normal(size=(len(cluster), 3)) * (1, 1, depth > 0)
+    inside = ((sites[:, :2] >= 0) & (sites[:, :2] <= field)).all(axis=1)
+    return sites[inside], cluster[inside]
+
+
+def site_grids(
+    rng: np.random.Generator, *, n: int, field: float, spacing: float, depth: float, tilt: float = 0.0
+) -> tuple[Floats, Ints]:
+    """Sites of square grids of 3 x 4 or 4 x 4 sites at random places and angles, such as DNA origami.
+
+    Parameters
+    ----------
+    n : int
+        Number of grids.
+    field : float
+        Edge of the square field, nm; the grids lie in it with all their sites where it is large enough.
+    spacing : float
+        From one site to the next, nm.
+    depth : float
+        Range of z over which grids are spread, nm.
+    tilt : float
+        Steepest slope of a grid along z; no effect without depth.
+
+    Returns
+    -------
+    sites (m, 3), nm, and grid (m,)
+        In order of grids.
+    """
+    margin = min(2.2 * spacing, field / 2)
+    parts = []
+    for _ in range(n):
+        rows = rng.integers(3, 5)
+        flat = (
+            np.stack(np.meshgrid(np.arange(rows), np.arange(4), indexing="ij"), -1).reshape(-1, 2) - ((rows - 1) / 2, 1.5)
+        ) * spacing
+        angle = rng.uniform(0, 2 * np.pi)
+        turned = flat @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        slope = rng.uniform(-tilt, tilt) * (depth > 0)
+        centre = np.append(rng.uniform(margin, field - margin, 2), rng.uniform(-depth / 2, depth / 2))
+        parts.append(np.column_stack([turned, flat[:, 0] * slope]) + centre)
+    return np.concatenate(parts), np.repeat(np.arange(n), [len(part) for part in parts])
+
+
 def drift_path(rng: np.random.Generator, kind: str, n_frames: int, amplitude: tuple[float, ...], roughness: float) -> Floats:
     """How the sample moves: (n_frames, 3) in nm, zero at frame 0.
 
     Parameters
     ----------
-    kind : {'none', 'polynomial', 'sinusoid', 'random_walk', 'steps'}
+    kind : {'none', 'linear', 'polynomial', 'sinusoid', 'random_walk', 'knots', 'steps'}
     amplitude : (x, y, z)
         From the lowest to the highest position along each axis, nm.
     roughness : float
@@ -89,12 +170,18 @@ def _shape(rng: np.random.Generator, kind: str, t: Floats, axis: int) -> Floats:
         return rng.choice((-1.0, 1.0)) * (t + rng.uniform(-0.6, 0.6) * t**2 + rng.uniform(-0.5, 0.5) * t**3)
     if kind == "sinusoid":
         return np.sin(2 * np.pi * ((1.5, 1.1, 2.2)[axis] * t + rng.uniform()))
+    if kind == "linear":
+        return t
     if kind == "random_walk":
-        return np.cumsum(rng.normal(size=len(t)))
+        return np.asarray(np.cumsum(rng.normal(size=len(t))))
+    if kind == "knots":
+        from scipy.interpolate import CubicSpline
+
+        return np.asarray(CubicSpline(np.linspace(0, 1, KNOTS), np.cumsum(rng.normal(size=KNOTS)))(t))
     if kind == "steps":
         jumps = np.zeros(len(t))
         jumps[rng.choice(len(t), min(5, len(t)), replace=False)] = rng.normal(size=min(5, len(t)))
-        return np.cumsum(jumps)
+        return np.asarray(np.cumsum(jumps))
     return np.zeros(len(t))
 
 

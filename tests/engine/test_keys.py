@@ -19,6 +19,17 @@ from recipes_core.ports import Bool, Bounds, Choice, FilePath, FilePaths, Float,
 MODULES = sorted(registry().modules)
 
 
+WORDS = ("", "a", "none", "constant", "linear", "polynomial(3)", "spline", "0:10", "-30:0", "x", "frame")
+
+
+def accepts(parameter, value):
+    try:
+        parameter.accept(value)
+    except ValueError:
+        return False
+    return True
+
+
 def values_of(parameter):
     """Values that a parameter accepts."""
     if isinstance(parameter, FilePaths):
@@ -42,7 +53,9 @@ def values_of(parameter):
     elif isinstance(parameter, MapOf):
         found = st.dictionaries(st.text("abc", min_size=1, max_size=3), values_of(parameter.item), max_size=3)
     elif isinstance(parameter, Str):
-        found = st.text(max_size=12)
+        # A module's own kind of word accepts some words only.
+        words = [word for word in WORDS if accepts(parameter, word)]
+        found = st.text(max_size=12) if type(parameter) is Str else st.sampled_from(words)
     else:
         raise AssertionError(f"no values for {type(parameter).__name__}")
     return st.one_of(st.none(), found) if parameter.optional else found

@@ -305,7 +305,7 @@ def test_nothing_within_reach(flat: tuple[Localizations, Drift]) -> None:
     table = flat[0]
     apart = table.with_columns({"x": table["x"] + 5000.0 * (table["frame"] >= 3000)})
     with pytest.raises(DataError, match="Set max_distance higher"):
-        measure(Locs_ICP, apart, chunk_size=None, n_chunks=2)
+        measure(Locs_ICP, apart, chunk_size=None, chunks=[[0, 2999], [3000, 5999]])
 
 
 def test_localization_far_away(flat: tuple[Localizations, Drift]) -> None:

@@ -4,13 +4,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.interpolate import UnivariateSpline
+from scipy.interpolate import UnivariateSpline, make_smoothing_spline
 
 from recipes_core.data import Drift, Localizations
-from recipes_core.errors import RecipeError, UsageError
+from recipes_core.errors import DataError, RecipeError, UsageError
 from recipes_core.module import Context
-from recipes_modules import Drift_Interpolate, Drift_Load, Drift_Load_Interpolate, Drift_Save, Locs_Post_Shift
-from recipes_modules.drift_figures import drift_figure
+from recipes_modules import (
+    Drift_Combine,
+    Drift_Interpolate,
+    Drift_Load,
+    Drift_Load_Interpolate,
+    Drift_Plot,
+    Drift_Save,
+    Locs_Post_Shift,
+)
+from recipes_modules.drift_figures import drift_figure, path_figure
+from recipes_modules.smoothing import cross_validated_spline, natural_spline
 
 
 def knots(n: int = 12, *, noise: float = 0.0, first: float = 499.5, step: float = 1000.0) -> Drift:
@@ -107,6 +116,125 @@ class TestInterpolated:
         assert one == other
 
 
+class TestMethods:
+    def measured(self, n: int, seed: int, noise: float = 8.0) -> tuple[Drift, Drift]:
+        """Noisy knots with errors that say how noisy, and the truth."""
+        rng = np.random.default_rng(seed)
+        truth = Drift(np.arange(20_000), 300 * np.sin(np.arange(20_000)[:, None] / 4000 + np.arange(3)), exact=True)
+        frames = (np.arange(n) + 0.5) * 20_000 / n
+        error = noise * rng.uniform(0.3, 2.0, (n, 3))
+        return Drift(frames, truth.at(frames) + error * rng.normal(size=error.shape), error=error, measured=(0, 19_999)), truth
+
+    def test_linear_goes_straight_from_knot_to_knot(self) -> None:
+        drift, _ = self.measured(20, 0)
+        curve = interpolate(drift, method="linear")
+        np.testing.assert_allclose(curve.correction, drift.at(curve.frames))
+        np.testing.assert_allclose(curve.error[1000], (drift.error[1] + drift.error[0]) / 2)
+
+    @pytest.mark.parametrize("n", [40, 400])
+    def test_smooth_is_nearly_as_good_as_the_best_smoothing(self, n: int) -> None:
+        for seed in range(4):
+            drift, truth = self.measured(n, seed)
+            found = interpolate(drift, method="smooth").rmse(truth)
+            x = drift.frames
+            for axis in range(3):
+                weight = 1 / drift.error[:, axis] ** 2
+                best = min(
+                    np.std(natural_spline(x, drift.correction[:, axis], weight, length**4 * 1e-3)(x) - truth.at(x)[:, axis])
+                    for length in np.geomspace(10, 20_000, 60)
+                )
+                assert found[axis] < 1.6 * best + 0.3
+            assert found.max() < 0.7 * interpolate(drift, smoothing_factor=0).rmse(truth).min()
+
+    def test_smooth_follows_what_is_no_noise(self) -> None:
+        drift, truth = self.measured(200, 1, noise=0.01)
+        assert interpolate(drift, method="smooth").rmse(truth).max() < 0.05
+
+    def test_smooth_with_few_knots_goes_through_them(self) -> None:
+        ctx = Context("step")
+        drift = knots(6, first=500.0)
+        curve = Drift_Interpolate(method="smooth").apply(drift, ctx=ctx)["output_drift_interpolator"]
+        np.testing.assert_allclose(curve.at(drift.frames), drift.correction, atol=1e-6)
+        assert any("cross-validation" in message for message in ctx.messages)
+
+    @pytest.mark.parametrize("penalty", [1e-3, 1.0, 1e4])
+    def test_the_natural_spline_is_that_of_scipy(self, penalty: float) -> None:
+        rng = np.random.default_rng(0)
+        x, w = np.sort(rng.uniform(0, 50, 60)), rng.uniform(0.5, 2, 60)
+        y = np.sin(x / 5) + rng.normal(0, 0.1, 60)
+        expected = make_smoothing_spline(x, y, w, lam=penalty)
+        np.testing.assert_allclose(natural_spline(x, y, w, penalty)(x), expected(x), atol=1e-8)
+
+    def test_cross_validation_does_not_depend_on_units(self) -> None:
+        rng = np.random.default_rng(0)
+        x = np.arange(50.0)
+        y = np.sin(x / 8) + rng.normal(0, 0.1, 50)
+        one, other = cross_validated_spline(x, y), cross_validated_spline(1000 * x + 7, 40 * y)
+        np.testing.assert_allclose(40 * one(x), other(1000 * x + 7), atol=1e-6)
+
+
+class TestCombined:
+    def combine(self, *drifts: Drift, ctx: Context | None = None, how: str = "sum") -> Drift:
+        return Drift_Combine(combine=how).apply(list(drifts), ctx=ctx)["output_drift"]
+
+    def test_sum_at_different_knots(self) -> None:
+        one = Drift([0.0, 100.0], [[0, 0, 0], [10, 0, 0]], error=np.full((2, 3), 3.0))
+        other = Drift([0.0, 50.0, 100.0], [[0, 0, 0], [0, 5, 1], [0, 0, 0]], error=np.full((3, 3), 4.0))
+        both = self.combine(one, other)
+        np.testing.assert_allclose(both.at([0, 25, 50, 100]), [[0, 0, 0], [2.5, 2.5, 0.5], [5, 5, 1], [10, 0, 0]])
+        np.testing.assert_allclose(both.error, 5.0)
+        assert not both.exact
+
+    def test_sum_of_curves_is_a_curve(self) -> None:
+        curve = interpolate(knots())
+        both = self.combine(curve, curve)
+        np.testing.assert_allclose(both.at(np.arange(12_000)), 2 * curve.correction, atol=1e-9)
+        assert both.exact
+
+    def test_mean_weighs_by_errors(self) -> None:
+        rng = np.random.default_rng(0)
+        truth = Drift(np.arange(4000), 100 * np.sin(np.arange(4000)[:, None] / 700 + np.arange(3)), exact=True)
+        drifts = []
+        for frames, error, zero in ((np.arange(0, 4000, 10), 6.0, 50.0), (np.arange(5, 4000, 10), 2.0, -900.0)):
+            noise = rng.normal(0, error, (len(frames), 3))
+            drifts.append(
+                Drift(frames, truth.at(frames) + noise + zero, error=np.full((len(frames), 3), error), measured=(0, 3999))
+            )
+        ctx = Context("step")
+        both = self.combine(*drifts, ctx=ctx, how="mean")
+        rmse = both.rmse(truth, drifts[1].frames)
+        # Where one has a knot the other is interpolated, which halves its variance; the claimed error does not count on that.
+        assert rmse.max() < 1.1 * both.error.mean()
+        assert both.error.mean() == pytest.approx(1 / np.sqrt(1 / 36 + 1 / 4), rel=0.01)
+        assert not ctx.warnings
+        assert both.at([0.0])[0] == pytest.approx(drifts[0].at([0.0])[0])
+
+    def test_drifts_that_contradict_each_other(self) -> None:
+        frames = np.arange(0, 1000, 10)
+        one = Drift(frames, np.column_stack([frames / 10, 0 * frames, 0 * frames]), error=np.ones((100, 3)))
+        other = Drift(frames, np.column_stack([-frames / 10, 0 * frames, 0 * frames]), error=np.ones((100, 3)))
+        ctx = Context("step")
+        self.combine(one, other, ctx=ctx, how="mean")
+        assert any("wrong" in warning for warning in ctx.warnings)
+
+    def test_a_drift_counts_only_where_it_was_measured(self) -> None:
+        whole = Drift(np.arange(100), np.zeros((100, 3)), error=np.ones((100, 3)))
+        part = Drift(np.arange(40, 60), np.full((20, 3), 7.0), error=np.full((20, 3), 1e-3))
+        both = self.combine(whole, part, how="mean")
+        np.testing.assert_allclose(both.at(np.arange(100)), 0, atol=1e-9)
+        assert both.error[0, 0] == 1
+
+    def test_of_different_movies(self) -> None:
+        one, other = Drift([0, 9], np.zeros((2, 3))), Drift([100, 109], np.zeros((2, 3)))
+        with pytest.raises(DataError) as caught:
+            self.combine(one, other, how="mean")
+        assert caught.value.code == "D471"
+
+    def test_none(self) -> None:
+        with pytest.raises(DataError):
+            self.combine()
+
+
 class TestFigures:
     def test_knots_curve_and_truth(self) -> None:
         drift = knots(noise=2.0)
@@ -129,6 +257,24 @@ class TestFigures:
         figure = drift_figure([deep])
         assert len(figure.panels) == 3
         assert any(series.kind in ("band", "bars") for series in figure.panels[2].content)
+
+    def test_path_and_differences(self, tmp_path: Path) -> None:
+        truth = Drift(np.arange(12_000), knots(first=0.0, step=1091).at(np.arange(12_000)) + np.array([500, 500, 0]), exact=True)
+        drift = Drift(truth.frames, truth.correction - truth.correction[0], error=np.ones((12_000, 3)), exact=True)
+        made = Drift_Plot().apply(drift, truth)
+        path = made["output_path_plot"].panels[0]
+        assert path.equal
+        ways = [series for series in path.content if series.kind == "path"]
+        # The sample moves against its correction, and truth and drift lie on one another.
+        assert ways[-1].x[0] == 0
+        assert ways[-1].x[-1] == pytest.approx(-drift.correction[-1, 0])
+        np.testing.assert_allclose(ways[0].x, ways[1].x, atol=1e-6)
+        panels = made["output_drift_plot"].panels
+        assert len(panels) == 4
+        np.testing.assert_allclose(panels[1].content[-1].y, 0, atol=1e-6)
+        for name in ("output_drift_plot", "output_path_plot"):
+            assert made[name].save(tmp_path / f"{name}.png").stat().st_size > 5000
+        assert len(path_figure(knots()).panels) == 1
 
     def test_it_can_be_drawn(self, tmp_path: Path) -> None:
         figure = Drift_Interpolate().apply(knots(noise=2.0))["output_drift_plot"]
@@ -248,11 +394,28 @@ class TestApplied:
 
     def test_frames_outside_the_measured_range_are_reported(self) -> None:
         ctx = Context("step")
-        table = self.table(frame=np.arange(20_000, 21_000))
+        table = self.table(frame=np.arange(11_900, 12_900))
         curve = interpolate(knots())
         moved = Locs_Post_Shift().apply(table, curve, ctx=ctx)["output_name"]
-        np.testing.assert_allclose(moved["dx"], curve.at([11_999])[0, 0], rtol=1e-6)
-        assert any("1,000" in warning for warning in ctx.warnings)
+        np.testing.assert_allclose(moved["dx"][100:], curve.at([11_999])[0, 0], rtol=1e-6)
+        assert any("900" in warning for warning in ctx.warnings)
+
+    def test_the_drift_of_another_movie(self) -> None:
+        table = self.table(frame=np.arange(20_000, 21_000))
+        with pytest.raises(DataError, match="another movie") as caught:
+            Locs_Post_Shift().apply(table, interpolate(knots()))
+        assert caught.value.code == "D472"
+
+    def test_a_drift_that_goes_on_after_the_movie(self) -> None:
+        ctx = Context("step")
+        table = self.table(frame=np.arange(1000)).with_provenance(metadata={"Picasso.Frames": 1000})
+        Locs_Post_Shift().apply(table, interpolate(knots()), ctx=ctx)
+        assert any("1000 frames" in warning and "11999" in warning for warning in ctx.warnings)
+
+    def test_duplicated_unsorted_and_negative_frames(self) -> None:
+        curve = Drift([-50.0, 50.0], [[-5.0, 0, 0], [5.0, 0, 0]])
+        table = Localizations({"x": np.zeros(5), "y": np.zeros(5), "frame": np.array([30, -40, 30, 0, -40])})
+        np.testing.assert_allclose(self.shift(table, curve)["dx"], [3, -4, 3, 0, -4])
 
     def test_no_rows(self) -> None:
         assert len(self.shift(self.table(0))) == 0

@@ -207,7 +207,9 @@ class TestUndone:
         planes = np.random.default_rng(0).uniform(0, 1, (1, 3, 32, 32)).astype(np.float32)
         ctx = Context("Image_Post_Shift")
         drift = Drift([0], [[2 * NM, 0, 50.0]])
-        moved = Image_Post_Shift(flatten_z=True).apply(ImageStack(planes, metadata=METADATA), drift, ctx=ctx)["outputName"].asarray()
+        moved = (
+            Image_Post_Shift(flatten_z=True).apply(ImageStack(planes, metadata=METADATA), drift, ctx=ctx)["outputName"].asarray()
+        )
         np.testing.assert_array_equal(moved[0, :, :, 2:], planes[0, :, :, :-2])
         assert any("z" in warning for warning in ctx.warnings)
 

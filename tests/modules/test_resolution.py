@@ -26,7 +26,10 @@ def blinking(
     uneven: bool = False,
     where: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Molecules that are on for geometric times, each once with `visits` 1, else Poisson distributed; with `uneven` photons, sigma is the root mean square precision."""
+    """Molecules that are on for geometric times, each once with `visits` 1, else as often as Poisson's law says.
+
+    With `uneven` photons, sigma is the root mean square precision.
+    """
     rng = np.random.default_rng(seed)
     places = rng.uniform(0, field, (molecules, 2)) if where is None else where
     of = np.repeat(np.arange(len(places)), rng.poisson(visits, len(places)) if visits != 1 else 1)
@@ -109,7 +112,7 @@ class TestPrecision:
 
     def test_the_error_is_what_repetitions_scatter(self) -> None:
         found = []
-        for seed in range(24):
+        for seed in range(16):
             data = blinking(100 + seed, molecules=1000)
             found.append(nena(data["x"], data["y"], data["frame"]))
         scatter = np.std([each.precision for each in found], ddof=1)

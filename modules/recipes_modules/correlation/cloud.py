@@ -56,8 +56,8 @@ class Cloud:
         return low, high
 
 
-def make_cloud(table: Localizations, step: int, window: int, *, deep: bool) -> Cloud:
-    """Take the localizations that have finite coordinates out of a table and cut them into windows."""
+def make_cloud(table: Localizations, step: int, window: int, *, deep: bool, partial: bool = False) -> Cloud:
+    """Take the localizations that have finite coordinates out of a table and cut them into windows; see `cut_windows`."""
     names = ("x", "y", "z") if deep else ("x", "y")
     rows = table.finite_rows(*names, "frame")
     n_left_out = int(len(rows) - np.count_nonzero(rows))
@@ -67,7 +67,7 @@ def make_cloud(table: Localizations, step: int, window: int, *, deep: bool) -> C
         )
     chosen = table if not n_left_out else table.only((*names, "frame")).select(rows)
     frames = chosen.frames
-    windows = cut_windows(frames, step, window)
+    windows = cut_windows(frames, step, window, partial=partial)
     in_order = windows.sort(frames)
     new = np.concatenate([[False], np.diff(in_order) > 0])
     moment = np.cumsum(new, dtype=np.int32)

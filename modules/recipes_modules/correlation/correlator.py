@@ -126,13 +126,16 @@ class Correlator:
                 shared[p] = squared_weight(*self._rows(start, stop), self._taper)
         return shared
 
+    def coincide(self, values: Maps) -> bool:
+        """Whether any localizations of two windows coincide: where none do, rounding still leaves a highest value."""
+        return float(values.max()) - float(values.mean(dtype=np.float64)) >= LEAST_COINCIDENCE * self._single
+
     def peak(self, values: Maps, kernel: Floats) -> Floats:
         """Shift (x, y, z) in nm to add to the second of two windows; NaN where their correlation has no peak."""
         from recipes_modules.correlation.peak import find_peak
 
         found = np.full(4, np.nan)
-        # Where nothing coincides, rounding still leaves a highest value.
-        if float(values.max()) - float(values.mean(dtype=np.float64)) >= LEAST_COINCIDENCE * self._single:
+        if self.coincide(values):
             find_peak(np.ascontiguousarray(values), kernel, found)
         return found[2::-1] * self.grid.pixel
 

@@ -20,6 +20,7 @@ from recipes_modules.correlation.windows import TimeWindows
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 SEARCH_PIXEL = 60.0
 """The search takes pixels of twice the binsize, up to this many nm, where the binsize is smaller."""
@@ -46,6 +47,7 @@ class Settings:
     method: str
     shift_max: float
     corr_window: int
+    behaviour: str = "refined"
 
 
 @dataclass
@@ -56,8 +58,10 @@ class LocalizationDrift:
     ----------
     windows : TimeWindows
         The windows that could be placed.
+    pairs : array (p, 2)
+        The pairs of these windows that were compared.
     solution : Solution
-        Positions of the windows (x, y, z: what must be added), nm.
+        Positions of the windows (x, y, z: what must be added), nm; residuals are those of the pairs among each other.
     n_unplaced : int
         Windows that do not correlate with the others.
     correlations : array (p, z, y, x) or None
@@ -67,6 +71,7 @@ class LocalizationDrift:
     """
 
     windows: TimeWindows
+    pairs: Ints
     solution: Solution
     n_unplaced: int
     correlations: npt.NDArray[np.float32] | None
@@ -81,15 +86,27 @@ def estimate(ctx: Context, cloud: Cloud, settings: Settings, *, keep_correlation
     motion inside a window neither blurs its peaks nor moves them, and chance peaks far away are out of reach. For RCC, each
     window is finally compared with all the others together (see `template`).
     """
-    pixel = max(settings.binsize, min(2 * settings.binsize, SEARCH_PIXEL))
+    pixel = search_pixel(settings)
     rough, maps = _search(ctx, cloud, settings, pixel, keep_correlations)
     n, windows = len(cloud.windows), rough.windows
     cloud = replace(cloud, windows=windows)
-    near = math.ceil(max(REFINE_PIXELS * pixel, REFINE_NM) / settings.binsize)
-    solution = _refine(ctx, cloud, settings, rough, near)
+    near = nearest_reach(settings)
+    solution, pairs = _refine(ctx, cloud, settings, rough, near), rough.pairs
     if settings.method == "RCC":
-        solution, windows = _anchor(ctx, cloud, settings, solution, near)
-    return LocalizationDrift(windows, solution, n - len(windows), maps, pixel)
+        solution, kept = _anchor(ctx, cloud, settings, solution, near)
+        solution, pairs = _only(solution, pairs, kept)
+        windows = windows if kept.all() else windows.subset(kept)
+    return LocalizationDrift(windows, pairs, solution, n - len(windows), maps, pixel)
+
+
+def search_pixel(settings: Settings) -> float:
+    """Pixel of the search, nm."""
+    return max(settings.binsize, min(2 * settings.binsize, SEARCH_PIXEL))
+
+
+def nearest_reach(settings: Settings) -> int:
+    """Pixels around no shift in which the refinement looks for peaks."""
+    return math.ceil(max(REFINE_PIXELS * search_pixel(settings), REFINE_NM) / settings.binsize)
 
 
 @dataclass(frozen=True)
@@ -119,12 +136,12 @@ def _search(
         return search.peak(values, kernel)
 
     shifts = np.array(search.each_pair(pairs, use, (0.0, 0.4)))
-    windows, pairs, shifts = _placeable(cloud.windows, pairs, shifts)
+    windows, pairs, shifts = placeable(cloud.windows, pairs, shifts)
     bound = max(settings.shift_max, pixel) if settings.method == "RCC" else None
     rough = _solved(windows, pairs, shifts, bound)
     lone = lone_windows(len(windows), pairs, rough[1])
     if lone.any():
-        rough = _solved(*_placeable(*_keep(windows, pairs, shifts, ~lone)), bound)
+        rough = _solved(*placeable(*_keep(windows, pairs, shifts, ~lone)), bound)
     return rough[0], maps
 
 
@@ -164,19 +181,28 @@ def _refine(ctx: Context, cloud: Cloud, settings: Settings, rough: _Rough, near:
     return replace(solution, positions=solution.positions + base - base[0])
 
 
-def _anchor(ctx: Context, cloud: Cloud, settings: Settings, solution: Solution, near: int) -> tuple[Solution, TimeWindows]:
-    """Positions from each window against all the others together; windows in doubt are left out."""
+def _anchor(ctx: Context, cloud: Cloud, settings: Settings, solution: Solution, near: int) -> tuple[Solution, Mask]:
+    """Positions from each window against all the others together, and which are kept: windows in doubt are left out."""
+    every = np.ones(len(cloud.windows), bool)
     correlator, base = _close_up(ctx, cloud, settings, solution.positions, near)
     found = compare_with_rest(correlator, (0.8, 0.9))
     if found.doubtful.any() and np.count_nonzero(found.doubtful) <= MOST_IN_DOUBT * len(base):
         # Once more without them: their positions bend the drift that was undone inside their neighbours.
-        kept = ~found.doubtful
-        cloud = replace(cloud, windows=cloud.windows.subset(kept))
-        correlator, base = _close_up(ctx, cloud, settings, solution.positions[kept], near)
+        every = ~found.doubtful
+        cloud = replace(cloud, windows=cloud.windows.subset(every))
+        correlator, base = _close_up(ctx, cloud, settings, solution.positions[every], near)
         found = compare_with_rest(correlator, (0.9, 1.0))
     known = np.isfinite(found.shifts).all(axis=1, keepdims=True)
     positions = base + np.where(known, found.shifts, 0.0)
-    return replace(solution, positions=positions - positions[0], error=found.error), cloud.windows
+    return replace(solution, positions=positions - positions[0], error=found.error), every
+
+
+def _only(solution: Solution, pairs: Ints, kept: Mask) -> tuple[Solution, Ints]:
+    """The pairs of the windows that are kept."""
+    inside = kept[pairs].all(axis=1)
+    index = np.cumsum(kept) - 1
+    chosen = {name: getattr(solution, name)[inside] for name in ("used", "residual", "bridges")}
+    return replace(solution, **chosen), index[pairs[inside]]
 
 
 def _weights(windows: TimeWindows, pairs: Ints) -> Floats:
@@ -187,7 +213,7 @@ def _weights(windows: TimeWindows, pairs: Ints) -> Floats:
     return np.asarray(weights / weights.max())
 
 
-def _placeable(windows: TimeWindows, pairs: Ints, shifts: Floats) -> tuple[TimeWindows, Ints, Floats]:
+def placeable(windows: TimeWindows, pairs: Ints, shifts: Floats) -> tuple[TimeWindows, Ints, Floats]:
     """Leave out windows that correlate with no other."""
     n = len(windows)
     found = np.isfinite(shifts).all(axis=1)
@@ -201,7 +227,7 @@ def _placeable(windows: TimeWindows, pairs: Ints, shifts: Floats) -> tuple[TimeW
     return _keep(windows, pairs, shifts, kept)
 
 
-def _keep(windows: TimeWindows, pairs: Ints, shifts: Floats, kept: npt.NDArray[np.bool_]) -> tuple[TimeWindows, Ints, Floats]:
+def _keep(windows: TimeWindows, pairs: Ints, shifts: Floats, kept: Mask) -> tuple[TimeWindows, Ints, Floats]:
     inside = kept[pairs].all(axis=1)
     index = np.cumsum(kept) - 1
     return windows.subset(kept), index[pairs[inside]], shifts[inside]

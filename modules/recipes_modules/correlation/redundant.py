@@ -11,6 +11,9 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
+LONG = 2048
+"""From so many windows on their errors are taken from the band of the inverse alone; its columns would fill the memory."""
+
 
 def choose_pairs(n: int, method: str, corr_window: int) -> Ints:
     """Which windows are compared.
@@ -60,7 +63,9 @@ class Solution:
     bridges: Mask
 
 
-def solve_pairs(n: int, pairs: Ints, shifts: Floats, weights: Floats, *, reject_above: float | None) -> Solution:
+def solve_pairs(
+    n: int, pairs: Ints, shifts: Floats, weights: Floats, *, reject_above: float | None, robust: bool = True
+) -> Solution:
     """Positions of `n` windows from the shifts between pairs of them.
 
     The shift of pair (i, j) measures ``position[j] - position[i]``. Pairs that contradict the others are first found by a
@@ -77,6 +82,8 @@ def solve_pairs(n: int, pairs: Ints, shifts: Floats, weights: Floats, *, reject_
     weights : array (p,)
     reject_above : float or None
         Bound on the residual; None keeps all pairs.
+    robust : bool
+        Take the residuals from a robust fit; otherwise from an ordinary one.
 
     Raises
     ------
@@ -89,7 +96,8 @@ def solve_pairs(n: int, pairs: Ints, shifts: Floats, weights: Floats, *, reject_
     used = found.copy()
     bridges = np.zeros(len(pairs), bool)
     if reject_above is not None:
-        rough = _robust_positions(n, pairs[found], shifts[found], weights[found])
+        fit = _robust_positions if robust else _positions
+        rough = fit(n, pairs[found], shifts[found], weights[found])
         residual = _residuals(pairs, shifts, rough)
         used &= residual <= reject_above
         bridges = _reconnect(n, pairs, residual, used, found)
@@ -150,6 +158,11 @@ def _standard_errors(n: int, pairs: Ints, shifts: Floats, weights: Floats, posit
     difference = shifts - (positions[pairs[:, 1]] - positions[pairs[:, 0]])
     variance = (weights[:, np.newaxis] * difference**2).sum(axis=0) / freedom
     factor = cholesky_banded(_laplacian(n, pairs, weights), check_finite=False)
+    if n > LONG:
+        from recipes_modules.correlation.banded import inverse_diagonal
+
+        error[1:] = np.sqrt(np.maximum(inverse_diagonal(factor), 0.0)[:, np.newaxis] * variance)
+        return error
     block = 512
     for start in range(0, n - 1, block):
         stop = min(start + block, n - 1)

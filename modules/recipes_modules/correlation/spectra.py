@@ -51,6 +51,11 @@ class Transfer:
         self._gain[0, 0, 0] = 0.0
 
     @property
+    def gain(self) -> Image:
+        """What spectra are multiplied by."""
+        return self._gain
+
+    @property
     def spectrum_shape(self) -> tuple[int, ...]:
         """Shape of a spectrum."""
         return (*self.shape[:-1], self.shape[-1] // 2 + 1)

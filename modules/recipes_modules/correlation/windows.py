@@ -65,7 +65,7 @@ class TimeWindows:
         return values if self.order is None else values[self.order]
 
 
-def cut_windows(frames: Ints, step: int, window: int) -> TimeWindows:
+def cut_windows(frames: Ints, step: int, window: int, *, partial: bool = False) -> TimeWindows:
     """Cut a movie into windows of `window` frames that begin every `step` frames at the first frame.
 
     A last window that the movie fills by less than half joins the one before it: alone, its few localizations would give a
@@ -80,6 +80,8 @@ def cut_windows(frames: Ints, step: int, window: int) -> TimeWindows:
     frames : array (n,) of int
     step, window : int
         In frames.
+    partial : bool
+        Leave the last windows as short as the movie does, and let windows begin until its end.
 
     Raises
     ------
@@ -102,7 +104,7 @@ def cut_windows(frames: Ints, step: int, window: int) -> TimeWindows:
             code="D411",
             hint=hint,
         )
-    starts, stops = _stretches(first, last, step, window)
+    starts, stops = _stretches(first, last, step, window, partial)
     first_row = np.searchsorted(in_order, starts, side="left")
     last_row = np.searchsorted(in_order, stops, side="left")
     filled = last_row > first_row
@@ -122,7 +124,7 @@ def cut_windows(frames: Ints, step: int, window: int) -> TimeWindows:
     )
 
 
-def _stretches(first: int, last: int, step: int, window: int) -> tuple[Ints, Ints]:
+def _stretches(first: int, last: int, step: int, window: int, partial: bool) -> tuple[Ints, Ints]:
     end = last + 1
     if (end - first) // step >= MOST_WINDOWS:
         raise DataError(
@@ -131,6 +133,8 @@ def _stretches(first: int, last: int, step: int, window: int) -> tuple[Ints, Int
             hint=f"Set step higher, or look for wrong numbers in the column 'frame'; at most {MOST_WINDOWS:,} windows are used.",
         )
     starts = np.arange(first, end, step, dtype=np.int64)
+    if partial:
+        return starts, np.minimum(starts + window, end)
     # Windows behind the first one that reaches the end would hold nothing that it does not hold.
     starts = starts[: int(np.argmax(starts + window >= end)) + 1] if starts[-1] + window >= end else starts
     stops = np.minimum(starts + window, end)

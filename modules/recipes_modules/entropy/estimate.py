@@ -1,0 +1,242 @@
+"""The estimate: rounds of scores and smoothing, from wide kernels to narrow ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from recipes_modules.entropy.correlations import inflation
+from recipes_modules.entropy.density import Map, TooFine
+from recipes_modules.entropy.events import Events
+from recipes_modules.entropy.rounds import Kernel, Scores, score_round
+from recipes_modules.entropy.smoother import Smoothed, Smoother
+
+Floats = npt.NDArray[np.float64]
+
+COARSE = 250_000
+"""Events that are enough for wide kernels."""
+FINE = 100.0
+"""From this kernel down (nm, along x and y) all events take part, and the kernel that tells most is looked for."""
+FASTEST, SLOWEST = 0.5, 0.7
+"""From one kernel to the next."""
+BEST_2D, BEST_3D = 0.67, 0.9
+"""Kernel over the width of the structure, blurred by precision, at which a density tells most."""
+LEAST_KERNEL = 2.5
+"""Narrowest kernel, in standard errors of the drift."""
+MOST_REPEATS = 6
+FEW = 0.7
+"""Neighbours below which the density is that of single molecules."""
+FLAT = 1.1
+"""Excess of curvature below which noise rather than structure shapes the density."""
+PLENTY = 100_000
+"""Events that are too many for chance."""
+
+
+@dataclass
+class Estimate:
+    """What was found.
+
+    Attributes
+    ----------
+    drift, variance : array (n_frames, 3)
+        nm and nm^2; zero along z in two dimensions.
+    kernel : array (3,)
+        Narrowest kernel that was used, nm.
+    information, excess, neighbours, inflation : array (3,)
+        Of the last round: see `Scores` and `correlations.inflation`; `neighbours` is how many others lie near a mean event.
+    smoothed : list
+        One for each axis.
+    """
+
+    drift: Floats
+    variance: Floats
+    kernel: Floats = field(default_factory=lambda: np.zeros(3))
+    information: Floats = field(default_factory=lambda: np.zeros(3))
+    excess: Floats = field(default_factory=lambda: np.full(3, np.inf))
+    neighbours: Floats = field(default_factory=lambda: np.zeros(3))
+    inflation: Floats = field(default_factory=lambda: np.ones(3))
+    smoothed: list[Smoothed] = field(default_factory=list)
+
+
+class Estimator:
+    """Finds the drift along x and y, and then along z.
+
+    Parameters
+    ----------
+    events : Events
+    map_ : callable
+        Applies a function to items, on threads.
+    n_parts : int
+        Number of threads.
+    report : callable, optional
+        Called after each round with the kernel, the scores and the estimator.
+    """
+
+    def __init__(self, events: Events, map_: Map, n_parts: int, report: Callable[..., None] | None = None) -> None:
+        self.events = events
+        self.map_ = map_
+        self.n_parts = n_parts
+        self.report = report
+        self.freedom = 0.0
+        n = events.n_frames
+        self.found = Estimate(np.zeros((n, 3)), np.zeros((n, 3)))
+        lateral = max(events.field[0], events.field[1], 1.0)
+        self.smoothers = [Smoother(n, float(reach)) for reach in (lateral, lateral, max(events.field[2], 1.0))]
+
+    # -- along x and y ---------------------------------------------------------------------------------------------------
+
+    def lateral(self, start: float | None = None) -> None:
+        """Find the drift along x and y, from a kernel that fits the field (or `start`, nm) down."""
+        kernel = start or self._first_kernel()
+        if kernel > FINE:
+            kernel = self._coarse(kernel)
+        self._fine(kernel, (1.0, 1.0, 1.0), deep=False, axes=(0, 1))
+
+    def _first_kernel(self) -> float:
+        return float(np.clip(self.events.field[:2].max() / 8, 20.0, 5000.0))
+
+    def _coarse(self, kernel: float) -> float:
+        """Wide kernels, with some of the events; the first narrow kernel."""
+        few = self.events.fewer(COARSE, self.map_)
+        while kernel > FINE:
+            for _ in range(MOST_REPEATS):
+                moved = self._round(few, (kernel,) * 3, deep=False, axes=(0, 1))[1]
+                if moved < kernel / 3:
+                    break
+            kernel *= FASTEST
+        # What changes over the field in the course of the movie, or mere noise, can mislead wide kernels.
+        if self._surplus(few, (FINE,) * 3) < 0:
+            still = np.zeros_like(self.found.drift)
+            self.found.drift = still
+            for smoother in self.smoothers[:2]:
+                smoother.roughness = None
+            for wide in (4 * FINE, 2 * FINE):
+                self._round(few, (wide,) * 3, deep=False, axes=(0, 1))
+        return kernel
+
+    def _surplus(self, events: Events, kernel: Kernel) -> float:
+        """By how much the drift makes the density of events likelier than none does, less the freedom that it took."""
+        drifts = (self.found.drift, np.zeros_like(self.found.drift))
+        found, none = (
+            score_round(events, drift, kernel, deep=False, map_=self.map_, n_parts=self.n_parts).log_density for drift in drifts
+        )
+        return len(events) * (found - none) - self.freedom
+
+    def doubts(self) -> Iterator[str]:
+        """What speaks against the result, in words."""
+        found = self.found
+        for axes, name in ((slice(0, 2), "x and y"), (slice(2, 3), "z")):
+            kernel = found.kernel[axes][0]
+            if not kernel:
+                continue
+            if found.neighbours[axes][0] < FEW:
+                yield f"along {name}: localizations are so few that most have no other within {kernel:.0f} nm"
+            elif found.excess[axes].min() < FLAT:
+                yield f"along {name}: the localizations show hardly any structure at {kernel:.0f} nm"
+        lateral = found.drift[:, :2].std(axis=0), np.sqrt(found.variance[:, :2].mean(axis=0))
+        if len(self.events) < PLENTY and (lateral[0] > 3 * lateral[1]).any():
+            width = float(found.kernel[0])
+            if self._surplus(self.events, (width,) * 3) < 0:
+                yield "along x and y: the drift that was found makes the image sharper by no more than chance does"
+
+    # -- along z ---------------------------------------------------------------------------------------------------------
+
+    def axial(self, ratio: float) -> None:
+        """Find the drift along z in a density of three dimensions, once that along x and y is known.
+
+        Parameters
+        ----------
+        ratio : float
+            Precision along z over that along x.
+        """
+        wide = max(float(self.events.field[2]) / 6, 1.0)
+        self._fine(wide / ratio, (1.0, 1.0, ratio), deep=True, axes=(2,))
+
+    # -- both ------------------------------------------------------------------------------------------------------------
+
+    def _fine(self, kernel: float, shape: Kernel, *, deep: bool, axes: tuple[int, ...]) -> None:
+        """All events, ever narrower kernels, until those tell less."""
+        best: tuple[Kernel, Floats, Scores] | None = None
+        if self.events.order is None:
+            self.events = self.events.by_place(self.found.drift.astype(np.float32), self.map_)
+        chosen = list(axes)
+        while True:
+            before = self.found.drift.copy()
+            here: Kernel = (kernel * shape[0], kernel * shape[1], kernel * shape[2])
+            try:
+                scores, _ = self._round(self.events, here, deep=deep, axes=axes)
+            except TooFine:
+                if best is None:
+                    raise
+                break
+            told = scores.information[chosen].sum()
+            if best is not None and told < best[2].information[chosen].sum():
+                break
+            best = here, before, scores
+            self._weigh(scores, chosen)
+            target = _best_kernel(kernel, float(scores.excess[chosen].mean()), deep)
+            if kernel < 1.15 * target:
+                break
+            # A density finer than the drift is known would be made of its errors.
+            known = np.sqrt(self.found.variance[:, chosen].mean(axis=0)).max() / shape[chosen[0]]
+            if kernel * SLOWEST < LEAST_KERNEL * known:
+                break
+            target = max(target, LEAST_KERNEL * known)
+            kernel = float(np.clip(target, FASTEST * kernel, SLOWEST * kernel))
+        if best is not None:
+            self._finish(*best, axes=axes)
+
+    def _weigh(self, scores: Scores, axes: list[int]) -> None:
+        """Events that tell more count more in the density."""
+        told = scores.group_information[:, axes].sum(axis=1)
+        if told.max() > 0:
+            weight = np.maximum(np.rint(8 * told / told.max()), 1).astype(np.float32)
+            self.events = replace(self.events, weight=weight[self.events.group])
+
+    def _round(self, events: Events, kernel: Kernel, *, deep: bool, axes: tuple[int, ...]) -> tuple[Scores, float]:
+        """One round; the scores and how far the drift moved (root mean square, nm)."""
+        drift = self.found.drift
+        scores = score_round(events, drift, kernel, deep=deep, map_=self.map_, n_parts=self.n_parts)
+        before = drift[:, list(axes)].copy()
+        self._smooth(scores, drift, np.ones(3), axes, last=False)
+        change = drift[:, list(axes)] - before
+        self.freedom = float((scores.info[:, list(axes)] * self.found.variance[:, list(axes)]).sum())
+        if self.report is not None:
+            self.report(kernel, scores, self)
+        return scores, float(np.sqrt(np.mean((change - change.mean(axis=0)) ** 2)))
+
+    def _smooth(self, scores: Scores, before: Floats, factor: Floats, axes: tuple[int, ...], *, last: bool) -> list[Smoothed]:
+        def one(axis: int) -> Smoothed:
+            return self.smoothers[axis](before[:, axis] + scores.step[:, axis], scores.info[:, axis] / factor[axis], average=last)
+
+        made = list(self.map_(one, axes))
+        for axis, smoothed in zip(axes, made, strict=True):
+            self.found.drift[:, axis] = smoothed.mean
+            self.found.variance[:, axis] = smoothed.variance
+        return made
+
+    def _finish(self, kernel: Kernel, before: Floats, scores: Scores, *, axes: tuple[int, ...]) -> None:
+        """Smooth the best round again, its events no longer taken as independent."""
+        if 2 in axes and (scores.information[:2] > self.found.information[:2]).all():
+            # Structures that cross at different depths are told apart here.
+            axes = (0, 1, 2)
+        chosen = list(axes)
+        factor = np.ones(3)
+        factor[chosen] = inflation(self.events, before, scores, chosen, 3 * kernel[0], self.map_)
+        made = self._smooth(scores, before, factor, axes, last=True)
+        found = self.found
+        for axis in axes:
+            found.kernel[axis], found.information[axis] = kernel[axis], scores.information[axis]
+            found.neighbours[axis] = scores.neighbours
+            found.excess[axis], found.inflation[axis] = scores.excess[axis], factor[axis]
+        found.smoothed = [*found.smoothed[:2], *made][-3:] if len(made) < 3 else made
+
+
+def _best_kernel(kernel: float, excess: float, deep: bool) -> float:
+    """Kernel at which the density should tell most; from what one kernel tells if structures and errors were Gaussian."""
+    # Then the excess is 1 + (kernel / width)^2.
+    width = kernel / np.sqrt(max(excess - 1, 1e-3))
+    return float(width * (BEST_3D if deep else BEST_2D))

@@ -1,0 +1,1 @@
+"""From movie to molecules: camera, background, detection, fits, and the comparison with truth."""

@@ -1,0 +1,216 @@
+"""Background of each frame: the mean or a percentile of the frames around it, or of the neighbourhood in the frame; compiled.
+
+Importing this file imports numba: do it on use. Sums run on from frame to frame. They hold counts, which are whole numbers for most
+cameras, so nothing is lost; for other movies they begin anew every `RENEW` frames, counted from the start of the movie, so that results
+do not depend on where a block begins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+RENEW = 64
+TILE = 16
+"""Edge of the tiles whose medians make the background where no other frames are taken, pixels."""
+
+
+def window_of(value: Any) -> tuple[int, int]:
+    """First and end of a window, from text such as ``-30:0`` or from a pair; ValueError where it is neither.
+
+    Both count from the current frame; the end is not part of the window, as in a Python slice.
+    """
+    if isinstance(value, str):
+        first, colon, stop = value.partition(":")
+        if not colon:
+            raise ValueError(value)
+        value = (int(first or 0), int(stop or 0))
+    first, stop = value
+    if int(first) != first or int(stop) != stop or stop < first:
+        raise ValueError(value)
+    return int(first), int(stop)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which frames make the background of a frame.
+
+    Attributes
+    ----------
+    first, stop : int
+        Counted from the current frame; `stop` is not part of it.
+    n_frames : int
+        Length of the movie.
+    start : int
+        First frame that may be taken (the laser is on).
+    fill : bool
+        Frames near the start, whose window would be cut short, take as many later frames in its place; the frame itself is left out.
+        Otherwise the window is cut, as PYME does.
+    """
+
+    first: int
+    stop: int
+    n_frames: int
+    start: int = 0
+    fill: bool = False
+
+    def __len__(self) -> int:
+        return self.stop - self.first
+
+    def bounds(self, frames: Ints) -> tuple[Ints, Ints, npt.NDArray[np.bool_]]:
+        """First frame, end, and whether the frame itself lies between them but is left out, for each of `frames`."""
+        low = np.clip(frames + self.first, self.start, self.n_frames)
+        high = np.clip(frames + self.stop, self.start, self.n_frames)
+        own = np.zeros(len(frames), np.bool_)
+        if self.fill and len(self):
+            short = frames + self.first < self.start
+            without = self.stop <= 0 or self.first > 0
+            low = np.where(short, self.start, low)
+            high = np.where(short, min(self.start + len(self) + int(without), self.n_frames), high)
+            own = short & without & (frames >= low) & (frames < high)
+        return low, high, own
+
+    def reach(self, start: int, stop: int) -> tuple[int, int]:
+        """First frame and end of all that is needed for the frames from `start` to `stop`."""
+        low, high, _ = self.bounds(np.arange(start, stop))
+        taken = high > low
+        if not taken.any():
+            return start, stop
+        return min(start, int(low[taken].min())), max(stop, int(high[taken].max()))
+
+
+@numba.njit(cache=True, nogil=True)
+def _accumulate(frame: Any, sign: Any, sums: Any) -> None:
+    for y in range(sums.shape[0]):
+        row, out = frame[y], sums[y]
+        for x in range(out.shape[0]):
+            out[x] += sign * row[x]
+
+
+@numba.njit(cache=True, nogil=True)
+def _exchange(new: Any, old: Any, sums: Any) -> None:
+    for y in range(sums.shape[0]):
+        come, go, out = new[y], old[y], sums[y]
+        for x in range(out.shape[0]):
+            out[x] += come[x] - go[x]
+
+
+@numba.njit(cache=True, nogil=True)
+def advance_sum(ring: Any, sums: Any, held: Any, low: int, high: int) -> None:
+    """Make `sums` the sum of the frames from `low` to `high`; `held` says which ones it holds.
+
+    Frame ``f`` stands at ``ring[f % len(ring)]``.
+    """
+    room = ring.shape[0]
+    if low >= held[1] or low < held[0] or high < held[1]:
+        sums[:] = 0
+        held[0] = held[1] = low
+    while held[1] < high and held[0] < low:
+        _exchange(ring[held[1] % room], ring[held[0] % room], sums)
+        held[0] += 1
+        held[1] += 1
+    one = sums.dtype.type(1)
+    while held[1] < high:
+        _accumulate(ring[held[1] % room], one, sums)
+        held[1] += 1
+    while held[0] < low:
+        _accumulate(ring[held[0] % room], -one, sums)
+        held[0] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _place(values: Any, n: int, gone: Any, come: Any) -> None:
+    """Replace the value `gone` of `n` sorted ones by `come`."""
+    k = 0
+    while k < n - 1 and values[k] < gone:
+        k += 1
+    while k < n - 1 and values[k + 1] < come:
+        values[k] = values[k + 1]
+        k += 1
+    while k > 0 and values[k - 1] > come:
+        values[k] = values[k - 1]
+        k -= 1
+    values[k] = come
+
+
+@numba.njit(cache=True, nogil=True)
+def advance_sorted(ring: Any, ordered: Any, held: Any, low: int, high: int) -> None:
+    """Make `ordered` (y, x, n) hold the values of the frames from `low` to `high` in order; see `advance_sum`."""
+    room = ring.shape[0]
+    if low >= held[1] or low < held[0] or high < held[1]:
+        held[0] = held[1] = low
+    while held[1] < high:
+        new = ring[held[1] % room]
+        n = held[1] - held[0]
+        leaves = held[0] < low
+        old = ring[held[0] % room]
+        for y in range(new.shape[0]):
+            for x in range(new.shape[1]):
+                if leaves:
+                    _place(ordered[y, x], n, old[y, x], new[y, x])
+                else:
+                    ordered[y, x, n] = np.inf
+                    _place(ordered[y, x], n + 1, np.float32(np.inf), new[y, x])
+        held[1] += 1
+        held[0] += leaves
+    while held[0] < low:
+        n = held[1] - held[0]
+        old = ring[held[0] % room]
+        for y in range(old.shape[0]):
+            for x in range(old.shape[1]):
+                _place(ordered[y, x], n, old[y, x], np.float32(np.inf))
+        held[0] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def percentile_of(ordered: Any, n: int, part: float, result: Any) -> None:
+    """The value of rank ``int(n * part)`` of each pixel, moved by what the median image lies above it, in the median: PYME's rule."""
+    rank = min(int(n * part), n - 1)
+    middle = np.empty(result.size, np.float32)
+    low = np.empty(result.size, np.float32)
+    k = 0
+    for y in range(result.shape[0]):
+        for x in range(result.shape[1]):
+            middle[k] = ordered[y, x, n // 2]
+            low[k] = ordered[y, x, rank]
+            result[y, x] = low[k]
+            k += 1
+    shift = np.float32(np.median(middle) - np.median(low))
+    for y in range(result.shape[0]):
+        for x in range(result.shape[1]):
+            result[y, x] += shift
+
+
+@numba.njit(cache=True, nogil=True)
+def neighbourhood(frame: Any, result: Any) -> None:
+    """Smooth background of a frame from the medians of tiles; spots that cover less than half of a tile do not count."""
+    height, width = frame.shape
+    rows, columns = max(1, (height + TILE // 2) // TILE), max(1, (width + TILE // 2) // TILE)
+    tiles = np.empty((rows, columns), np.float32)
+    for i in range(rows):
+        top, bottom = i * height // rows, (i + 1) * height // rows
+        for j in range(columns):
+            left, right = j * width // columns, (j + 1) * width // columns
+            # Every other pixel tells as much about a median, in a quarter of the time.
+            step = 2 if bottom - top > 8 and right - left > 8 else 1
+            tiles[i, j] = np.median(np.ascontiguousarray(frame[top:bottom:step, left:right:step]))
+    for y in range(height):
+        v = min(max((y + 0.5) * rows / height - 0.5, 0.0), rows - 1.0)
+        i = min(int(v), max(rows - 2, 0))
+        v -= i
+        below = min(i + 1, rows - 1)
+        for x in range(width):
+            u = min(max((x + 0.5) * columns / width - 0.5, 0.0), columns - 1.0)
+            j = min(int(u), max(columns - 2, 0))
+            u -= j
+            beside = min(j + 1, columns - 1)
+            upper = tiles[i, j] * (1 - u) + tiles[i, beside] * u
+            lower = tiles[below, j] * (1 - u) + tiles[below, beside] * u
+            result[y, x] = upper * (1 - v) + lower * v

@@ -1,0 +1,250 @@
+"""Fitting a movie block by block: what a block needs, what is done with it, and how the results are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recipes_core.data import ImageStack
+from recipes_core.module.scratch import Scratch
+from recipes_modules.localize.camera import Camera
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+Fit = Callable[["Spots", Mapping[str, Any]], Mapping[str, Array]]
+
+BLOCK_PIXELS = 2**24
+"""A block has about so many pixels: some tenths of a second of work."""
+ALIGN = 64
+"""Blocks begin at multiples of this frame number, so that nothing depends on where a block begins."""
+
+
+@dataclass(frozen=True)
+class Spots:
+    """What is fitted at a time: some frames, and where in them spots were found.
+
+    Attributes
+    ----------
+    frames : array (t, y, x), float32
+        Photoelectrons; NaN where a pixel holds no number.
+    backgrounds : array (t, y, x) or (0, y, x), float32
+        Known background, photoelectrons; none where the fit shall find it all.
+    variance : array (1, y, x), float32
+        Variance of the read noise, photoelectrons^2.
+    index : array (n,)
+        Frame of each spot, as an index into `frames`.
+    rows, columns : array (n,), float32
+        Places in pixels.
+    half : int
+        A region has ``2 half + 1`` pixels a side; at the border it is moved inwards.
+    sigma : float
+        Width of the PSF to start from, pixels.
+    camera : Camera
+    """
+
+    frames: Floats
+    backgrounds: Floats
+    variance: Floats
+    index: Array
+    rows: Floats
+    columns: Floats
+    half: int
+    sigma: float
+    camera: Camera
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @cached_property
+    def pixels(self) -> tuple[Array, Array]:
+        """Row and column of the pixel at each place."""
+        height, width = self.frames.shape[1:]
+        rows = np.clip(np.rint(self.rows), 0, height - 1).astype(np.int64)
+        return rows, np.clip(np.rint(self.columns), 0, width - 1).astype(np.int64)
+
+    @cached_property
+    def corners(self) -> tuple[Array, Array]:
+        """First row and column of each region."""
+        side = 2 * self.half + 1
+        height, width = self.frames.shape[1:]
+        rows, columns = self.pixels
+        return (
+            np.clip(rows - self.half, 0, max(height - side, 0)),
+            np.clip(columns - self.half, 0, max(width - side, 0)),
+        )
+
+    def cut(self, images: Floats | None = None) -> Floats:
+        """The regions, (n, k, k): of the frames without their known background, or of other images of that shape.
+
+        A single image (1, y, x) serves all frames.
+        """
+        span = np.arange(2 * self.half + 1)
+        tops, lefts = self.corners
+        y, x = (tops[:, None] + span)[:, :, None], (lefts[:, None] + span)[:, None, :]
+        t = self.index[:, None, None]
+        if images is not None:
+            return np.asarray(images[t if len(images) > 1 else 0, y, x])
+        regions = np.asarray(self.frames[t, y, x])
+        return regions - self.backgrounds[t, y, x] if len(self.backgrounds) else regions
+
+    def known_background(self) -> Floats:
+        """Mean of the known background over each region, photoelectrons; 0 where there is none."""
+        if not len(self.backgrounds):
+            return np.zeros(len(self), np.float32)
+        return self.cut(self.backgrounds).mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a block of a movie needs; it travels to other processes.
+
+    Attributes
+    ----------
+    stack : ImageStack
+    maps : mapping
+        ``dark``, ``variance`` and ``flat``: images of the sensor, read where they are needed.
+    offset : float, optional
+        Instead of the metadata's.
+    window : Window
+    detection : Detection
+    percentile : float
+    fit : callable
+    half : int
+    sigma : float
+        Pixels.
+    subtract : bool
+        Whether the fit takes the background as known.
+    settings : mapping
+        Further settings of the fit.
+    beads : Beads, optional
+        How fiducials are tracked.
+    """
+
+    stack: ImageStack
+    window: Any
+    detection: Any
+    fit: Fit
+    half: int
+    sigma: float
+    subtract: bool = False
+    percentile: float = 0.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    maps: Mapping[str, ImageStack] = field(default_factory=dict)
+    offset: float | None = None
+    beads: Any = None
+
+    @cached_property
+    def camera(self) -> Camera:
+        """The movie's camera."""
+        shape = (self.stack.shape[2], self.stack.shape[3])
+        maps = {name: stack.frames(0, stack.n_frames)[:, 0] for name, stack in self.maps.items()}
+        return Camera.from_metadata(self.stack.metadata, shape=shape, offset=self.offset, **maps)
+
+    @cached_property
+    def scanner(self) -> Any:
+        """Goes through the frames."""
+        from recipes_modules.localize.scan import Scanner
+
+        return Scanner(self.stack, self.camera, self.window, self.detection, self.percentile)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is made of the rest is made again where it is needed.
+        return {name: value for name, value in self.__dict__.items() if name not in ("camera", "scanner")}
+
+
+def block_length(shape: tuple[int, int, int, int], window: int) -> int:
+    """Frames in a block: fixed by the size of a frame and the background's window alone."""
+    n = max(BLOCK_PIXELS // max(1, shape[2] * shape[3]), 2 * window)
+    return max(1, -(-n // ALIGN)) * ALIGN
+
+
+def spans(start: int, stop: int, length: int) -> Iterator[tuple[int, int]]:
+    """First frame and end of each block; blocks begin at multiples of their length."""
+    first = start
+    while first < stop:
+        end = min((first // length + 1) * length, stop)
+        yield first, end
+        first = end
+
+
+def localize_block(job: Job, span: tuple[int, int]) -> dict[str, Array]:
+    """Find and fit the spots of some frames.
+
+    Returns
+    -------
+    dict
+        Columns of the fit, with ``frame`` and ``detection`` (height in units of noise); ``:notes`` counts the spots, and the frames
+        that are saturated, empty, or hold pixels without a number; with beads their columns as ``bead:NAME``.
+    """
+    from recipes_modules.localize.beads import track
+
+    parts: list[Mapping[str, Array]] = []
+    tracked: list[Mapping[str, Array]] = []
+    notes = np.zeros(4, np.int64)
+    none = np.empty((0, *job.scanner.shape), np.float32)
+    variance = job.scanner.variance[None]
+    for chunk in job.scanner.chunks(*span):
+        if chunk.bad is not None:
+            chunk.frames[chunk.bad] = np.nan
+            notes[3] += int(np.count_nonzero(chunk.bad.any(axis=(1, 2))))
+        notes[:3] += len(chunk.index), chunk.saturated, chunk.empty
+        spots = Spots(
+            chunk.frames, chunk.backgrounds if job.subtract else none, variance, chunk.index, chunk.rows, chunk.columns,
+            job.half, job.sigma, job.camera,
+        )  # fmt: skip
+        found = job.fit(spots, job.settings)
+        frame = (chunk.index + chunk.first).astype(np.int32)
+        parts.append({"frame": frame, **found, "detection": chunk.scores})
+        if job.beads is not None:
+            tracked.append(track(chunk, variance, job.camera, job.beads))
+    made = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if tracked:
+        made |= {f"bead:{name}": np.concatenate([part[name] for part in tracked]) for name in tracked[0]}
+    return made | {":notes": notes}
+
+
+class Gathered:
+    """Rows of many blocks; what is much goes to scratch files.
+
+    Parameters
+    ----------
+    scratch : Scratch
+    in_memory : int
+        Bytes that are held in memory.
+    """
+
+    def __init__(self, scratch: Scratch, in_memory: int = 48 * 2**20) -> None:
+        self._scratch = scratch
+        self._most = in_memory
+        self._parts: list[Mapping[str, Array]] = []
+        self._stored: list[Mapping[str, Array]] = []
+        self._held = 0
+
+    def add(self, columns: Mapping[str, Array]) -> None:
+        """Add the rows of the next block."""
+        self._parts.append(columns)
+        self._held += sum(values.nbytes for values in columns.values())
+        if self._held > self._most:
+            self._stored.append(self._joined(self._parts))
+            self._parts, self._held = [], 0
+
+    def columns(self) -> dict[str, Array]:
+        """All rows, column by column."""
+        return self._joined([*self._stored, *self._parts])
+
+    def _joined(self, parts: list[Mapping[str, Array]]) -> dict[str, Array]:
+        joined: dict[str, Array] = {}
+        for name in parts[0] if parts else ():
+            n = sum(len(part[name]) for part in parts)
+            column = self._scratch.array((n,), parts[0][name].dtype)
+            at = 0
+            for part in parts:
+                column[at : at + len(part[name])] = part[name]
+                at += len(part[name])
+            joined[name] = column
+        return joined

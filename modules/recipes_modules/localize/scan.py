@@ -1,0 +1,251 @@
+"""One compiled pass over some frames: counts to photoelectrons, background, spots. Importing this file imports numba: do it on use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from recipes_core.data import ImageStack
+from recipes_modules.localize.background import (
+    RENEW,
+    Window,
+    advance_sorted,
+    advance_sum,
+    neighbourhood,
+    percentile_of,
+)
+from recipes_modules.localize.camera import Camera
+from recipes_modules.localize.detection import Detection, spots_of, variance_of_filter, workspace
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+CHUNK_PIXELS = 2**20
+"""Frames are read in chunks of about so many pixels: they and their backgrounds stay in the processor's cache."""
+
+
+@dataclass
+class Chunk:
+    """Some frames in photoelectrons, and the spots in them.
+
+    Attributes
+    ----------
+    first : int
+        Number of the first frame in the movie.
+    frames, backgrounds : array (n, y, x), float32
+        Photoelectrons; valid until the next chunk is asked for.
+    index : array (m,)
+        Frame of each spot, counted from `first`.
+    rows, columns, scores : array (m,), float32
+        Places in pixels, and heights in units of noise.
+    bad : array (n, y, x) of bool, optional
+        Pixels that hold no number, where there are any; the dark level stands in their place.
+    saturated, empty : int
+        Frames with pixels at the highest count that the type holds; frames of zeros only.
+    """
+
+    first: int
+    frames: Floats
+    backgrounds: Floats
+    index: Ints
+    rows: Floats
+    columns: Floats
+    scores: Floats
+    bad: npt.NDArray[np.bool_] | None = None
+    saturated: int = 0
+    empty: int = 0
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """Goes through a movie in chunks.
+
+    Attributes
+    ----------
+    stack : ImageStack
+    camera : Camera
+    window : Window
+    percentile : float
+        Part of the window's values that lie below the background; 0 for their mean.
+    detection : Detection or None
+        None looks for no spots.
+    """
+
+    stack: ImageStack
+    camera: Camera
+    window: Window
+    detection: Detection
+    percentile: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(y, x) of a frame."""
+        return self.stack.shape[2], self.stack.shape[3]
+
+    @cached_property
+    def variance(self) -> Floats:
+        """Variance of the read noise, (y, x)."""
+        return self.camera.variance_map(self.shape)
+
+    def chunks(self, start: int, stop: int) -> Iterator[Chunk]:
+        """Frames from `start` to `stop`."""
+        step = max(1, CHUNK_PIXELS // max(1, self.shape[0] * self.shape[1]))
+        state = _State(self, start, stop, step)
+        for first in range(start, stop, step):
+            yield state.chunk(first, min(first + step, stop))
+
+
+class _State:
+    """Buffers of one pass."""
+
+    def __init__(self, scanner: Scanner, start: int, stop: int, step: int) -> None:
+        self.scanner = scanner
+        shape = scanner.shape
+        window, camera, detection = scanner.window, scanner.camera, scanner.detection
+        self.filled = window.reach(start, stop)[0]
+        self.ring = np.empty((self._room(start, stop, step), *shape), np.float32)
+        self.missing = np.zeros(len(self.ring), np.bool_)
+        self.bad: dict[int, npt.NDArray[np.bool_]] = {}
+        self.level = np.ascontiguousarray(np.broadcast_to(camera.level, shape), np.float32)
+        self.scale = np.ascontiguousarray(np.broadcast_to(camera.scale, shape), np.float32)
+        self.noise = variance_of_filter(scanner.variance, detection)
+        kind = scanner.stack.dtype
+        # Sums of whole numbers are exact in float32 below 2**24.
+        self.exact = kind.kind in "iub" and np.iinfo(kind).max * max(1, len(window) + 1) < 2**24 if kind.kind != "b" else True
+        self.sums = np.zeros(shape, np.float32 if self.exact else np.float64)
+        deep = len(window) + 2 if scanner.percentile and len(window) else 1
+        self.ordered = np.empty((*shape, deep) if deep > 1 else (1, 1, 1), np.float32)
+        self.held = np.full(2, -1, np.int64)
+        first, second = detection.taps
+        self.work = workspace(shape, max(len(first), len(second)))
+        self.electrons = np.empty((step, *shape), np.float32)
+        self.backgrounds = np.empty((step, *shape), np.float32)
+
+    def _room(self, start: int, stop: int, step: int) -> int:
+        """Frames that must be held at a time."""
+        low, high, _ = self.scanner.window.bounds(np.arange(start, stop))
+        most = step
+        for k in range(0, stop - start, step):
+            end = max(int(high[k : k + step].max()), min(start + k + step, stop))
+            begin = min(int(low[max(k - 1, 0)]), start + k)
+            most = max(most, end - begin)
+        return most + 1
+
+    def _read(self, stop: int) -> tuple[int, int]:
+        """Fill the ring up to `stop`; return how many of the frames are saturated or empty."""
+        scanner = self.scanner
+        saturated = empty = 0
+        kind = scanner.stack.dtype
+        top = np.iinfo(kind).max if kind.kind in "iu" else None
+        while self.filled < stop:
+            end = min(stop, self.filled + len(self.electrons))
+            frames = scanner.stack.frames(self.filled, end)[:, 0]
+            for frame in frames:
+                slot = self.ring[self.filled % len(self.ring)]
+                slot[...] = frame
+                self.bad.pop(self.filled - len(self.ring), None)
+                if top is None:
+                    self._mend(slot)
+                elif frame.max() == top:
+                    saturated += 1
+                self.filled += 1
+        return saturated, empty
+
+    def _mend(self, slot: Floats) -> None:
+        bad = ~np.isfinite(slot)
+        if bad.any():
+            slot[bad] = self.level[bad]
+            self.bad[self.filled] = bad
+
+    def chunk(self, first: int, stop: int) -> Chunk:
+        """The frames from `first` to `stop`."""
+        scanner = self.scanner
+        low, high, own = scanner.window.bounds(np.arange(first, stop))
+        saturated, _ = self._read(max(stop, int(high.max())))
+        n = stop - first
+        found, index = _scan(
+            self.ring, first, low, high, own, self.level, self.scale, self.noise, self.sums, self.ordered, self.held,
+            not self.exact, scanner.percentile, scanner.detection.matched, *scanner.detection.taps, scanner.detection.numbers,
+            self.work, self.electrons[:n], self.backgrounds[:n],
+        )  # fmt: skip
+        bad = None
+        if any(frame in self.bad for frame in range(first, stop)):
+            none = np.zeros(scanner.shape, np.bool_)
+            bad = np.stack([self.bad.get(frame, none) for frame in range(first, stop)])
+        return Chunk(
+            first, self.electrons[:n], self.backgrounds[:n], index, found[:, 0], found[:, 1], found[:, 2], bad, saturated,
+            int(np.count_nonzero(index < 0)),
+        )  # fmt: skip
+
+
+@numba.njit(cache=True, nogil=True)
+def _convert(counts: Any, level: Any, scale: Any, result: Any) -> bool:
+    """Photoelectrons of one frame; whether the frame holds anything but zeros."""
+    filled = False
+    for y in range(counts.shape[0]):
+        row, dark, gain, out = counts[y], level[y], scale[y], result[y]
+        for x in range(out.shape[0]):
+            out[x] = (row[x] - dark[x]) * gain[x]
+        if not filled:
+            for x in range(out.shape[0]):
+                filled |= row[x] != 0
+    return filled
+
+
+@numba.njit(cache=True, nogil=True)
+def _mean(sums: Any, own: Any, leave_out: bool, share: Any, level: Any, scale: Any, result: Any) -> None:
+    for y in range(sums.shape[0]):
+        row, dark, gain, out = sums[y], level[y], scale[y], result[y]
+        if leave_out:
+            counts = own[y]
+            for x in range(out.shape[0]):
+                out[x] = ((row[x] - counts[x]) * share - dark[x]) * gain[x]
+        else:
+            for x in range(out.shape[0]):
+                out[x] = (row[x] * share - dark[x]) * gain[x]
+
+
+@numba.njit(cache=True, nogil=True)
+def _scan(
+    ring: Any, first_frame: int, low: Any, high: Any, own: Any, level: Any, scale: Any, variance: Any, sums: Any, ordered: Any,
+    held: Any, renew: bool, percentile: float, matched: bool, first: Any, second: Any, numbers: Any, work: Any,
+    electrons: Any, backgrounds: Any,
+) -> Any:  # fmt: skip
+    found = np.empty((256, 3), np.float32)
+    ends = np.empty(low.shape[0], np.int64)
+    n = 0
+    for k in range(low.shape[0]):
+        frame = first_frame + k
+        counts = ring[frame % ring.shape[0]]
+        data, behind = electrons[k], backgrounds[k]
+        filled = _convert(counts, level, scale, data)
+        size = high[k] - low[k] - own[k]
+        if size <= 0:
+            if matched:
+                neighbourhood(data, behind)
+            else:
+                behind[:] = 0
+        elif percentile > 0:
+            advance_sorted(ring, ordered, held, low[k], high[k])
+            percentile_of(ordered, high[k] - low[k], percentile, behind)
+            _convert(behind, level, scale, behind)
+        else:
+            if renew and frame % RENEW == 0:
+                held[0] = held[1] = -1
+            advance_sum(ring, sums, held, low[k], high[k])
+            _mean(sums, counts, own[k], sums.dtype.type(1) / sums.dtype.type(size), level, scale, behind)
+        if filled:
+            found, n = spots_of(data, behind, variance, matched, first, second, numbers, work, found, n)
+        ends[k] = n
+    index = np.empty(n, np.int64)
+    start = 0
+    for k in range(low.shape[0]):
+        index[start : ends[k]] = k
+        start = ends[k]
+    return found[:n].copy(), index

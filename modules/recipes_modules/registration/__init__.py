@@ -1,0 +1,1 @@
+"""Registration of chunks of localizations with one another: iterative closest point and cross-correlation."""
