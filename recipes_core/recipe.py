@@ -185,7 +185,7 @@ class Recipe(Inputs):
 
             store = cache if isinstance(cache, Cache) else Cache(None if cache is True else Path(cache))
             own = str(self.file.resolve()) if self.file else self.name
-            book = PastBook.of_recipe(store.root, f"{own} {name}".strip(), writable=store.writable)
+            book = PastBook.of_recipe(store.root, f"{own} {name}".strip(), writable=store.writable and not store.is_foreign)
         self._space.use_cache(store, book)
         self._revision += 1
 
@@ -252,15 +252,17 @@ class Recipe(Inputs):
             self._settled = (self._revision, targets, made) if len(made) == len(found) else None
         return found
 
-    def _objects(self, plan: Plan) -> dict[str, DataObject]:
-        """The objects of a plan that was carried out; damaged ones are made again."""
+    def _objects(self, plan: Plan, report: RunReport | None = None) -> dict[str, DataObject]:
+        """The objects of a plan that was carried out; damaged ones are made again, and the report says so."""
         keys = [key for key in plan.targets if key in plan.names]
         for _ in range(MOST_LOSSES):
             try:
                 return {key: self._object(plan, key) for key in keys}
             except ResultLost:
                 plan = self.plan(plan.targets)
-                self._run(plan)
+                made = self._run(plan)
+                if report is not None:
+                    report.add(made)
         raise ExecutionError("results are lost as fast as they are made.", code="X131", hint="Check the disk of the cache.")
 
     def _object(self, plan: Plan, key: str) -> DataObject:
@@ -332,9 +334,15 @@ class Recipe(Inputs):
         saved = self.write(selection, Layout(Path(output_dir), file_stub or self.file_stub()))
         return {item.label: item.path for item in saved}
 
-    def write(self, selection: Selection, layout: Layout) -> list[Saved]:
-        """Write results that are current."""
-        saver = self._saver(selection)
+    def write(self, selection: Selection, layout: Layout, report: RunReport | None = None) -> list[Saved]:
+        """Write results that are current.
+
+        Parameters
+        ----------
+        report : RunReport, optional
+            Of the run that has made them; it receives what had to be made again.
+        """
+        saver = self._saver(selection, report)
         return saver.save(layout.destinations(self.graph, selection, saver.kind))
 
     def states_of_files(self, selection: Selection, destinations: Iterable[Destination]) -> dict[Path, str]:
@@ -342,7 +350,7 @@ class Recipe(Inputs):
         saver = self._saver(selection)
         return {destination.path: saver.state(destination) for destination in destinations}
 
-    def _saver(self, selection: Selection) -> ResultSaver:
+    def _saver(self, selection: Selection, report: RunReport | None = None) -> ResultSaver:
         about = {
             "seed": self.seed,
             "recipe": self.to_yaml(),
@@ -350,7 +358,7 @@ class Recipe(Inputs):
             "inputs": self.inputs_record(),
         }
         plan = self.plan(selection.targets)
-        return ResultSaver(self._space, plan, lambda key: self._objects(self.plan([key]))[key], about)
+        return ResultSaver(self._space, plan, lambda key: self._objects(self.plan([key]), report)[key], about)
 
     def digest_of(self, key: str) -> str:
         """Payload digest of the object behind a key, brought up to date; "the same" means equal digests."""

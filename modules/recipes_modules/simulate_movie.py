@@ -52,7 +52,9 @@ class Movie_Simulate(ModuleBase):
         desc="what shines where in each frame, and the site it is on (-1: none)",
     )  # fmt: skip
     output_dark_map = Output(ImageStack, "dark_map", diagnostic=True, desc="offset of each pixel, ADU")
-    output_variance_map = Output(ImageStack, "variance_map", diagnostic=True, desc="read noise squared of each pixel, electrons^2")
+    output_variance_map = Output(
+        ImageStack, "variance_map", diagnostic=True, desc="read noise squared of each pixel, electrons^2"
+    )
     output_flatfield_map = Output(ImageStack, "flatfield_map", diagnostic=True, desc="mean gain over the gain of each pixel")
 
     n_frames = Int(1000, low=1, high=50_000_000, unit="frame", desc="length of the movie")
@@ -73,7 +75,9 @@ class Movie_Simulate(ModuleBase):
     bleach_time = Float(0.0, low=0.0, unit="frame", desc="rates: mean time that it shines before it bleaches; 0: never")
     start = Choice(("balanced", "dark", "bright"), "balanced", desc="rates: state of the molecules at the beginning")
     photons = Float(1000.0, low=0.0, unit="photon", desc="mean of a molecule that shines for a whole frame")
-    photon_law = Choice(("exponential", "lognormal", "constant"), "exponential", desc="of a molecule (rates: of each time it shines)")
+    photon_law = Choice(
+        ("exponential", "lognormal", "constant"), "exponential", desc="of a molecule (rates: of each time it shines)"
+    )
     n_filaments = Int(30, low=1, high=1_000_000, desc="wormlike: filaments in the field")
     length = ListOf(Float(1.0, low=0.01), (4.0, 12.0), length=2, unit="um", desc="wormlike: shortest and longest contour")
     persistence_length = Float(10.0, low=0.01, unit="um", desc="wormlike: contour over which filaments keep their direction")

@@ -13,20 +13,25 @@ from recipes_core.errors import EnvironmentFault
 
 
 class NpyFrames:
-    """A `recipes_core.data.FrameSource` over a .npy file: opened on first use, pickled as its path.
+    """A `recipes_core.data.FrameSource` over a .npy file: pickled as its path.
 
     Parameters
     ----------
     path : Path
     dtype : dtype
     shape : (t, z, y, x)
+    pixels : (t, z, y, x) array, optional
+        The file as a memory map; opened on first use where not given. Who has it open keeps the pixels, even where the entry is
+        removed meanwhile.
     """
 
-    def __init__(self, path: Path, dtype: np.dtype[Any], shape: tuple[int, int, int, int]) -> None:
+    def __init__(
+        self, path: Path, dtype: np.dtype[Any], shape: tuple[int, int, int, int], pixels: npt.NDArray[Any] | None = None
+    ) -> None:
         self.path = path
         self._dtype = dtype
         self._shape = shape
-        self._pixels: npt.NDArray[Any] | None = None
+        self._pixels = pixels
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

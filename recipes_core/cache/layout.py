@@ -54,11 +54,8 @@ class Layout:
 
     def foreign_format(self) -> str:
         """The format of a cache that this version cannot use; empty where it fits or nothing is there yet."""
-        try:
-            found = repr((self.root / "FORMAT").read_bytes()[:20].strip())[2:-1]
-        except OSError:
-            return ""
-        return "" if found == FORMAT else found or "none"
+        found = repr(_words(self.root / "FORMAT"))[2:-1]
+        return "" if found in ("", FORMAT) else found
 
     def prepare(self) -> None:
         """Make the folders and the files that mark them.
@@ -73,9 +70,17 @@ class Layout:
         for name in SUBFOLDERS:
             self.folder(name).mkdir(parents=True, exist_ok=True)
         for name, content in (("CACHEDIR.TAG", _TAG), ("FORMAT", FORMAT + "\n")):
-            if not (self.root / name).exists():
+            if not _words(self.root / name):
                 write_atomically(self.root / name, content.encode())
         self._prepared = True
+
+
+def _words(path: Path) -> bytes:
+    """The beginning of a small file; empty where a crash of the machine has left nothing, or zeros."""
+    try:
+        return path.read_bytes()[:20].strip(b"\0 \r\n")
+    except OSError:
+        return b""
 
 
 def write_atomically(path: Path, content: bytes) -> None:

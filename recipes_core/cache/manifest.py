@@ -161,6 +161,8 @@ class Manifest:
     def _from_plain(cls, plain: Mapping[str, Any]) -> Manifest:
         values = {name: _typed(plain[name], kind, name) for name, kind in _PLAIN_FIELDS.items()}
         arrays = tuple(_array_from(record, number) for number, record in enumerate(plain["arrays"]))
+        if values["nbytes"] != sum(nbytes_of(array.dtype, array.shape) for array in arrays):
+            raise ValueError("its size is not that of its arrays")
         return cls(**values, arrays=arrays)
 
 

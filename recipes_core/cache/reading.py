@@ -86,8 +86,8 @@ def _values(folder: Path, array: StoredArray) -> npt.NDArray[Any]:
 def _open(folder: Path, array: StoredArray, *, frames: bool) -> npt.NDArray[Any] | FrameSource:
     if frames and array.file and len(array.shape) == 4:
         t, z, y, x = array.shape
-        map_npy(folder / array.file, array.dtype, array.shape)  # whether it can be opened is known now
-        return NpyFrames(folder / array.file, array.dtype, (t, z, y, x))
+        pixels = map_npy(folder / array.file, array.dtype, array.shape)
+        return NpyFrames(folder / array.file, array.dtype, (t, z, y, x), pixels)
     return _values(folder, array)
 
 

@@ -94,6 +94,11 @@ class Cache:
         self._verified: dict[str, object] = {}
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether the folder is of another version, so that nothing in it is read or written."""
+        return bool(self._foreign)
+
+    @property
     def max_bytes(self) -> int:
         """Size that `gc` brings the cache down to."""
         from recipes_core.cache.collection import size_limit

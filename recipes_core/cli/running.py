@@ -104,7 +104,7 @@ def _finish(task: _Task, outcome: RunReport | RecipeError, choices: Choices, sta
     else:
         task.report = outcome
         try:
-            task.saved = task.session.recipe.write(task.selection, task.layout)
+            task.saved = task.session.recipe.write(task.selection, task.layout, task.report)
         except RecipeError as error:
             task.error = error
     if task.report is not None:
@@ -129,7 +129,7 @@ def replace_file(problem: Problem, name: str) -> Problem:
 
 
 def _record(task: _Task, choices: Choices, cache: Cache | None) -> None:
-    if cache is None or not cache.writable or task.report is None:
+    if cache is None or not cache.writable or cache.is_foreign or task.report is None:
         return
     content = run_record(
         task.report,
@@ -152,9 +152,10 @@ def _collect(cache: Cache, tasks: Sequence[_Task]) -> None:
     try:
         cache.gc(names)
     except RecipeError as error:
-        faults.echo_problems(
-            [Problem("W130", str(problem.message), problem.hint, severity="warning") for problem in error.problems]
-        )
+        if not any(task.job.space.unkept for task in tasks):  # has been told
+            faults.echo_problems(
+                [Problem("W130", str(problem.message), problem.hint, severity="warning") for problem in error.problems]
+            )
 
 
 def _conclude(tasks: Sequence[_Task], choices: Choices) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from recipes_core.data.cameras import PRESET_KEY
 from recipes_core.errors import UsageError
 from recipes_core.language.document import InputSpec, RecipeDocument, StepSpec, default_id
 from recipes_core.language.load import VERSION
@@ -112,10 +113,13 @@ def _input(document: RecipeDocument, spec: InputSpec) -> dict[str, Any]:
         reference = document.references.get(("inputs", spec.name, "path"))
         kept = reference is not None and reference.value == spec.path
         entry["path"] = reference.written if reference and kept else written_out(_below(spec.path, document.base))
-    if spec.metadata:
-        entry["metadata"] = {
-            name: _written(document, ("inputs", spec.name, f"metadata.{name}"), value) for name, value in spec.metadata.items()
-        }
+    metadata = {
+        name: _written(document, ("inputs", spec.name, f"metadata.{name}"), value) for name, value in spec.metadata.items()
+    }
+    if PRESET_KEY in metadata:
+        entry["camera"] = metadata.pop(PRESET_KEY)
+    if metadata:
+        entry["metadata"] = metadata
     return entry
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from recipes_core.data import DataObject
-from recipes_core.errors import PluginError, did_you_mean
+from recipes_core.data.cameras import PRESET_KEY, camera_preset
+from recipes_core.errors import PluginError, UsageError, did_you_mean
 from recipes_core.language.document import InputSpec, Reference
 from recipes_core.language.faults import Faults, shown
 from recipes_core.language.nodes import Entry, Mapping, Node, Scalar, Sequence, kind_of, plain
 from recipes_core.language.references import Params, Unresolved, base_of
 from recipes_core.plugins import registry
 
-INPUT_KEYS = ("type", "path", "metadata")
+INPUT_KEYS = ("type", "path", "metadata", "camera")
 
 
 def _is_null(node: Node) -> bool:
@@ -128,6 +129,7 @@ class SectionReader:
         path = node.get("path")
         metadata: dict[str, Any] = {}
         self._flatten(node.get("metadata"), name, "", metadata)
+        self._camera(node.get("camera"), name, metadata, node)
         found = None if path is None or _is_null(path.value) else self._path(path, name)
         return InputSpec(name, type_name, kind, found, metadata, entry.mark)
 
@@ -146,6 +148,20 @@ class SectionReader:
             self.faults.add(error.code, error.message, error.hint, mark=entry.value.mark)
             return word, None
         return word, kind
+
+    def _camera(self, entry: Entry | None, name: str, metadata: dict[str, Any], node: Mapping) -> None:
+        """``camera: NAME``, a short form of the metadata ``Camera.Preset: NAME``."""
+        if entry is not None and not _is_null(entry.value):
+            found, _ = self._text(entry, ("inputs", name, f"metadata.{PRESET_KEY}"), f"inputs: the camera of '{name}'", "R223")
+            if found is not None:
+                metadata[PRESET_KEY] = found
+        given = metadata.get(PRESET_KEY)
+        if given is None:
+            return
+        try:
+            camera_preset(given)
+        except UsageError as error:
+            self.faults.add("R223", f"inputs: '{name}': {error.message}", error.hint, mark=(entry.value if entry else node).mark)
 
     def _path(self, entry: Entry, name: str) -> str | None:
         where = ("inputs", name, "path")

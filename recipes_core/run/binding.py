@@ -9,6 +9,7 @@ from typing import Any
 
 from recipes_core import io
 from recipes_core.data import DataObject, Table
+from recipes_core.data.cameras import PRESET_KEY, camera_preset, with_preset
 from recipes_core.errors import DataError, UsageError
 from recipes_core.graph import FreeInput, Graph, Known
 from recipes_core.io.content import Dataset, FileContent
@@ -57,11 +58,14 @@ class Bound:
 
     def with_metadata(self, metadata: Mapping[str, Any]) -> Bound:
         """The same with more metadata on top."""
+        if PRESET_KEY in metadata:
+            # Refuses a camera that nobody knows before anything runs.
+            camera_preset(metadata[PRESET_KEY])
         return replace(self, metadata={**self.metadata, **metadata}) if metadata else self
 
     def part(self) -> list[Any]:
         """Which part of the files it is, and how it is read; plain values for keys."""
-        return [self.dataset.kind.__name__, self.dataset.name, dict(self.options), dict(self.metadata)]
+        return [self.dataset.kind.__name__, self.dataset.name, dict(self.options), with_preset(self.metadata)]
 
     def known(self) -> Known:
         """What is known before the file is read."""
@@ -71,7 +75,7 @@ class Bound:
     def load(self) -> DataObject:
         """Read the object."""
         loaded = self.dataset.load()
-        return loaded.with_provenance(metadata={**loaded.metadata, **self.metadata})
+        return loaded.with_provenance(metadata=with_preset({**loaded.metadata, **self.metadata}))
 
 
 def bind_named(graph: Graph, key: str, path: str | Path) -> Bound:

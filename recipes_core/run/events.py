@@ -49,6 +49,12 @@ class RunReport:
     steps: list[StepResult] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def add(self, later: RunReport) -> None:
+        """Take in what had to be made again since, such as a result that was damaged when it was to be saved."""
+        again = {result.step: result for result in later.steps if result.state == "done"}
+        self.steps = [again.get(result.step, result) for result in self.steps]
+        self.notes += [note for note in later.notes if note not in self.notes]
+
     @property
     def warnings(self) -> list[tuple[str, str]]:
         """(step, warning) of the whole run."""

@@ -79,7 +79,8 @@ def run_jobs(
     keep_going : bool
         Whether to go on after a failure with what does not depend on it.
     finished : callable
-        Called as soon as a job has ended. Objects of several jobs are dropped from memory after that.
+        Called as soon as a job has ended; for several jobs on an executor by a thread of its own, one after the other. Objects of
+        several jobs are dropped from memory after that.
 
     Returns
     -------

@@ -144,7 +144,7 @@ class _StampFile:
             return False
         try:
             return bool(json.loads(self.place.read_text(encoding="utf-8")) == [str(self.target), told, self._stat()])
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return False
 
     def write(self, told: str) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import heapq
 import queue
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,49 +21,10 @@ from recipes_core.run.lane import Lane
 from recipes_core.run.nodes import NodeResult, NodeSpec, run_node
 from recipes_core.run.runner import MOST_LOSSES, Runner, lost_too_often, result_of, tell_cache
 from recipes_core.run.stepping import is_there
+from recipes_core.run.tasks import Course, Task, TaskState
 from recipes_core.run.travelling import Stays, node_spec
 
 _PATIENCE = 0.5
-
-
-class _State(Enum):
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    BLOCKED = "blocked"
-
-
-@dataclass(eq=False)
-class _Course:
-    """A job on its way."""
-
-    number: int
-    job: Job
-    listener: Listener
-    runner: Runner
-    plan: Plan
-    report: RunReport
-    results: dict[str, StepResult] = field(default_factory=dict)
-    failures: list[RecipeError] = field(default_factory=list)
-    open: set[str] = field(default_factory=set)
-    outcome: Outcome | None = None
-
-
-@dataclass(eq=False)
-class _Task:
-    """Steps of one key, in one or several jobs: they run once."""
-
-    planned: PlannedStep
-    rank: tuple[int, int, int]
-    holders: list[tuple[_Course, PlannedStep]] = field(default_factory=list)
-    needs: set[str] = field(default_factory=set)
-    takers: set[str] = field(default_factory=set)
-    state: _State = _State.WAITING
-    stays: bool = False
-    started: bool = False
-    told: list[tuple[str, str]] = field(default_factory=list)
-    future: Future[Any] | None = None
 
 
 class Scheduler:
@@ -90,7 +50,7 @@ class Scheduler:
         self._inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
         self._lane = Lane(executor, self._inbox.put, n_threads)
         self._courses = [
-            _Course(
+            Course(
                 number,
                 job,
                 listener or Listener(),
@@ -100,32 +60,47 @@ class Scheduler:
             )
             for number, (job, listener) in enumerate(zip(jobs, listeners, strict=True))
         ]
-        self._tasks: dict[str, _Task] = {}
+        self._tasks: dict[str, Task] = {}
         # False for workers, True for this process.
         self._ready: dict[bool, list[tuple[tuple[int, int, int], str]]] = {False: [], True: []}
         self._running = {False: 0, True: 0}
         self._stopped: tuple[Job, RecipeError] | None = None
         self._losses = 0
-        self._saving = False
+        # Where there are several jobs, results of one are saved while others run.
+        self._saver = ThreadPoolExecutor(1, thread_name_prefix="recipe-save") if len(jobs) > 1 else None
+        self._saves: list[Future[None]] = []
+        self._unsaved = 0
         self._told_stays: set[tuple[str, str]] = set()
 
     def run(self) -> list[Outcome]:
         """Carry out all jobs."""
         self.executor.on_event = self._inbox.put
         try:
+            self._work()
+            for course in self._courses:
+                if course.outcome is None:
+                    self._end(course)
+            for save in self._saves:
+                save.result()
+        finally:
+            if self._saver is not None:
+                self._saver.shutdown(cancel_futures=True)
+        return [course.outcome for course in self._courses if course.outcome is not None]
+
+    def _work(self) -> None:
+        try:
             self._begin()
             while self._go_on():
                 self._hear()
         except KeyboardInterrupt:
-            self._cancel()
-            if self._saving:
+            self._stopped = (self._courses[0].job, Cancelled("cancelled"))
+            self._lane.stop()
+            self.executor.cancel()
+            dropped = [save.cancel() for save in self._saves]
+            if any(dropped) or (self._saver is None and self._unsaved):
                 raise
         finally:
             self._lane.close()
-        for course in self._courses:
-            if course.outcome is None:
-                self._end(course)
-        return [course.outcome for course in self._courses if course.outcome is not None]
 
     def _begin(self) -> None:
         for course in self._courses:
@@ -134,7 +109,7 @@ class Scheduler:
             if course.plan.missing:
                 given = course.job.space.given_keys()
                 failure = missing_inputs(course.job.graph, course.plan.missing, given)
-                course.failures.append(failure)
+                course.failures[""] = failure
                 if not self.keep_going:
                     self._stop(course.job, failure)
             else:
@@ -143,7 +118,7 @@ class Scheduler:
             self._prepare()
         except RecipeError as error:
             for course in self._courses:
-                course.failures.append(error)
+                course.failures[""] = error
                 course.open.clear()
             self._stop(self._courses[0].job, error)
         for course in self._courses:
@@ -173,7 +148,7 @@ class Scheduler:
 
     # -- the tasks -----------------------------------------------------------------------------------------------------------
 
-    def _adopt(self, course: _Course, plan: Plan) -> None:
+    def _adopt(self, course: Course, plan: Plan) -> None:
         """Make tasks of what a plan runs."""
         course.plan = plan
         self._leave(course, course.open - {planned.key for planned in plan.in_state(StepState.RUN)})
@@ -184,40 +159,40 @@ class Scheduler:
                 continue
             needs = {makers[name] for _, _, name in planned.taken if name in makers}
             depths[planned.key] = 1 + max((depths[key] for key in needs), default=0)
-            task = self._tasks.setdefault(planned.key, _Task(planned, (course.number, -depths[planned.key], position)))
-            if task.state is _State.DONE:
+            task = self._tasks.setdefault(planned.key, Task(planned, (course.number, -depths[planned.key], position)))
+            if task.state is TaskState.DONE:
                 if is_there(course.job.space, planned):
                     self._note_shared(course, planned, task)
                     continue
-                task.state, task.holders = _State.WAITING, []
-            task.needs |= {key for key in needs if self._tasks[key].state is not _State.DONE}
+                task.state, task.holders = TaskState.WAITING, []
+            task.needs |= {key for key in needs if self._tasks[key].state is not TaskState.DONE}
             for key in task.needs:
                 self._tasks[key].takers.add(planned.key)
             task.planned = replace(task.planned, wanted=task.planned.wanted | planned.wanted)
             if all(holder is not course or step.step != planned.step for holder, step in task.holders):
                 task.holders.append((course, planned))
-            if task.state is _State.WAITING and any(self._is_dead(key) for key in task.needs):
-                task.state = _State.BLOCKED
+            if task.state is TaskState.WAITING and any(self._is_dead(key) for key in task.needs):
+                task.state = TaskState.BLOCKED
             if not self._is_dead(planned.key):
                 course.open.add(planned.key)
             self._queue(task)
 
-    def _leave(self, course: _Course, keys: set[str]) -> None:
+    def _leave(self, course: Course, keys: set[str]) -> None:
         """A new plan of a job needs some tasks no more."""
         for key in keys:
             task = self._tasks[key]
-            if task.state is _State.WAITING:
+            if task.state is TaskState.WAITING:
                 task.holders = [holder for holder in task.holders if holder[0] is not course]
-                task.state = task.state if task.holders else _State.BLOCKED
-            if task.state is not _State.RUNNING:
+                task.state = task.state if task.holders else TaskState.BLOCKED
+            if task.state is not TaskState.RUNNING:
                 course.open.discard(key)
 
     def _is_dead(self, key: str) -> bool:
-        return self._tasks[key].state in (_State.FAILED, _State.BLOCKED)
+        return self._tasks[key].state in (TaskState.FAILED, TaskState.BLOCKED)
 
-    def _queue(self, task: _Task) -> None:
+    def _queue(self, task: Task) -> None:
         """Have a task started in its turn, if it can be."""
-        if task.state is _State.WAITING and not task.needs:
+        if task.state is TaskState.WAITING and not task.needs:
             heapq.heappush(self._ready[task.stays], (task.rank, task.planned.key))
 
     def _start_ready(self) -> None:
@@ -226,14 +201,14 @@ class Scheduler:
             ready = self._ready[stays]
             while ready and self._running[stays] < most:
                 task = self._tasks[heapq.heappop(ready)[1]]
-                if task.state is not _State.WAITING or task.needs or task.stays is not stays:
+                if task.state is not TaskState.WAITING or task.needs or task.stays is not stays:
                     continue
                 if stays:
                     self._submitted(task, self._lane.submit(task.planned, task.holders[0][0].runner))
                 else:
                     self._send(task)
 
-    def _send(self, task: _Task) -> None:
+    def _send(self, task: Task) -> None:
         """Submit a task, or have it stay here where it cannot travel."""
         try:
             spec: NodeSpec = node_spec(task.planned, task.holders[0][0].runner)
@@ -241,14 +216,14 @@ class Scheduler:
             self._keep_here(task, str(why))
             self._queue(task)
             return
-        self._submitted(task, self.executor.submit(run_node, spec, f"step '{task.planned.step}'"))
+        self._submitted(task, self.executor.submit(run_node, spec, f"step '{task.planned.step}'", near=str(task.rank[0])))
 
-    def _submitted(self, task: _Task, future: Future[Any]) -> None:
-        task.state, task.future, task.started, task.told = _State.RUNNING, future, False, []
+    def _submitted(self, task: Task, future: Future[Any]) -> None:
+        task.state, task.future, task.started, task.told = TaskState.RUNNING, future, False, []
         self._running[task.stays] += 1
         future.add_done_callback(lambda done: self._inbox.put(("ended", task.planned.key, done)))
 
-    def _keep_here(self, task: _Task, why: str) -> None:
+    def _keep_here(self, task: Task, why: str) -> None:
         task.stays = True
         course, planned = task.holders[0]
         if why and (planned.module, why) not in self._told_stays:
@@ -266,7 +241,7 @@ class Scheduler:
         if kind == "ended":
             if task.future is not None and task.future is content[0]:  # not one that was given up
                 self._ended(task, task.future)
-        elif task.state is not _State.RUNNING:
+        elif task.state is not TaskState.RUNNING:
             return
         elif kind == "started":
             self._tell_started(task)
@@ -276,13 +251,13 @@ class Scheduler:
             task.told.append((kind, content[0]))
             getattr(course.listener, kind)(planned.step, content[0])
 
-    def _tell_started(self, task: _Task) -> None:
+    def _tell_started(self, task: Task) -> None:
         course, planned = task.holders[0]
         if not task.started:
             task.started = True
             course.listener.step_started(planned)
 
-    def _tell_rest(self, task: _Task, found: NodeResult) -> None:
+    def _tell_rest(self, task: Task, found: NodeResult) -> None:
         """Events travel by another way than results, and may come after them."""
         course, planned = task.holders[0]
         if found.state != "cached":
@@ -292,20 +267,20 @@ class Scheduler:
                 if (kind, text) not in task.told:
                     getattr(course.listener, kind)(planned.step, text)
 
-    def _ended(self, task: _Task, future: Future[Any]) -> None:
+    def _ended(self, task: Task, future: Future[Any]) -> None:
         task.future = None
         self._running[task.stays] -= 1
         try:
             found: NodeResult = future.result()
         except (CancelledError, Cancelled):
-            task.state = _State.WAITING  # it had not begun
+            task.state = TaskState.WAITING  # it had not begun
             self._queue(task)
             return
         except Exception as error:  # a worker died, or the executor failed
             planned = task.planned
             found = NodeResult("failed", StepResult(planned.step, planned.module, "failed", planned.reason, key=planned.key))
             found.fault = Fault.of(error)
-        ends: dict[str, Callable[[_Task, NodeResult], None]] = {
+        ends: dict[str, Callable[[Task, NodeResult], None]] = {
             "failed": self._failed,
             "lost": self._lost,
             "stays": partial(self._stays, "its module cannot be had elsewhere"),
@@ -313,9 +288,9 @@ class Scheduler:
         }
         ends.get(found.state, self._done)(task, found)
 
-    def _done(self, task: _Task, found: NodeResult) -> None:
+    def _done(self, task: Task, found: NodeResult) -> None:
         self._tell_rest(task, found)
-        task.state = _State.DONE
+        task.state = TaskState.DONE
         first, own = task.holders[0]
         first.report.notes += found.notes
         first.job.space.compared.update(found.compared)
@@ -337,10 +312,10 @@ class Scheduler:
             self._queue(self._tasks[key])
         self._close(task, but=unsatisfied)
         if unsatisfied:
-            task.holders, task.state = unsatisfied, _State.WAITING
+            task.holders, task.state = unsatisfied, TaskState.WAITING
             self._queue(task)
 
-    def _close(self, task: _Task, but: Sequence[tuple[_Course, PlannedStep]] = ()) -> None:
+    def _close(self, task: Task, but: Sequence[tuple[Course, PlannedStep]] = ()) -> None:
         """A task has ended for those who hold it."""
         still = {course.number for course, _ in but}
         for course in {course.number: course for course, _ in task.holders}.values():
@@ -349,33 +324,33 @@ class Scheduler:
                 self._end_if_complete(course)
 
     @staticmethod
-    def _share(first: _Course, planned: PlannedStep, course: _Course) -> None:
+    def _share(first: Course, planned: PlannedStep, course: Course) -> None:
         """What was made here and is not in the cache is handed to other jobs in memory."""
         space = first.job.space
         made = {port: space.get(name) for port, name in planned.made.items() if space.in_memory(name)}
         course.job.space.hold(planned, made)
 
-    def _note_shared(self, course: _Course, planned: PlannedStep, task: _Task) -> None:
+    def _note_shared(self, course: Course, planned: PlannedStep, task: Task) -> None:
         origin = task.holders[0][0].job.name if task.holders else ""
         reason = f"made for {origin}" if origin and origin != course.job.name else "made by another step of the same key"
         course.job.space.note(planned, planned.wanted, 0.0)
         self._record(course, StepResult(planned.step, planned.module, "cached", reason, key=planned.key))
 
     @staticmethod
-    def _record(course: _Course, result: StepResult) -> None:
+    def _record(course: Course, result: StepResult) -> None:
         course.results[result.step] = result
         course.listener.step_finished(result)
 
-    def _failed(self, task: _Task, found: NodeResult) -> None:
+    def _failed(self, task: Task, found: NodeResult) -> None:
         self._tell_rest(task, found)
-        task.state = _State.FAILED
+        task.state = TaskState.FAILED
         assert found.fault is not None
         error = found.fault.error()
         task.holders[0][0].report.notes += found.notes
         for course, planned in task.holders:
             failure = step_failure(course.job.graph, planned, error)
             failure.__cause__ = error
-            course.failures.append(failure)
+            course.failures[planned.step] = failure
             self._record(course, replace(found.result, step=planned.step))
             if not self.keep_going and self._stopped is None:
                 self._stop(course.job, failure)
@@ -388,8 +363,8 @@ class Scheduler:
         while dead:
             task = self._tasks[dead.pop()]
             for taker in task.takers:
-                if self._tasks[taker].state is _State.WAITING:
-                    self._tasks[taker].state = _State.BLOCKED
+                if self._tasks[taker].state is TaskState.WAITING:
+                    self._tasks[taker].state = TaskState.BLOCKED
                     dead.append(taker)
                     self._close(self._tasks[taker])
 
@@ -400,21 +375,21 @@ class Scheduler:
             if task.future is not None:
                 task.future.cancel()
 
-    def _lost(self, task: _Task, found: NodeResult) -> None:
+    def _lost(self, task: Task, found: NodeResult) -> None:
         """An input was damaged or removed: what makes it runs again."""
         self._losses += 1
         if self._losses >= MOST_LOSSES:
             found.fault = Fault.of(lost_too_often())
             self._failed(task, found)
             return
-        task.state = _State.WAITING
+        task.state = TaskState.WAITING
         task.holders[0][0].report.notes += found.notes
         for course in {course.number: course for course, _ in task.holders}.values():
             self._adopt(course, course.job.plan_again())
             self._end_if_complete(course)
 
-    def _stays(self, why: str, task: _Task, found: NodeResult) -> None:
-        task.state = _State.WAITING
+    def _stays(self, why: str, task: Task, found: NodeResult) -> None:
+        task.state = TaskState.WAITING
         if found.unkept and found.state == "unkept":
             for course in self._courses:
                 course.job.space.unkept = course.job.space.unkept or found.unkept
@@ -423,18 +398,19 @@ class Scheduler:
 
     # -- ends ------------------------------------------------------------------------------------------------------------------
 
-    def _end_if_complete(self, course: _Course) -> None:
+    def _end_if_complete(self, course: Course) -> None:
         if course.outcome is None and not course.open:
             self._end(course)
 
-    def _outcome(self, course: _Course) -> Outcome:
+    def _outcome(self, course: Course) -> Outcome:
         if course.failures:
-            return together(course.failures)
+            order = ["", *(step.step for step in course.plan.steps)]
+            return together([course.failures[step] for step in order if step in course.failures])
         if course.open and self._stopped is not None:
             return not_run(course.job, *self._stopped)
         return course.report
 
-    def _end(self, course: _Course) -> None:
+    def _end(self, course: Course) -> None:
         outcome = course.outcome = self._outcome(course)
         job = course.job
         job.report = course.report
@@ -442,13 +418,14 @@ class Scheduler:
         job.space.book.save()
         tell_cache(job.space, course.report)
         course.listener.run_finished(course.report)
-        self._saving = True
-        self.finished(job, outcome)
-        self._saving = False
-        if len(self._courses) > 1:
-            job.space.drop_all()
+        self._unsaved += 1
+        if self._saver is not None:
+            self._saves.append(self._saver.submit(self._hand_over, course, outcome))
+        else:
+            self._hand_over(course, outcome)
 
-    def _cancel(self) -> None:
-        self._stopped = (self._courses[0].job, Cancelled("cancelled"))
-        self._lane.stop()
-        self.executor.cancel()
+    def _hand_over(self, course: Course, outcome: Outcome) -> None:
+        self.finished(course.job, outcome)
+        self._unsaved -= 1
+        if len(self._courses) > 1:
+            course.job.space.drop_all()

@@ -119,3 +119,13 @@ def test_plans_name_modules_and_parameters_that_exist() -> None:
 def test_rows_without_a_result_are_left_out() -> None:
     row = Row(drift_plan.picasso_aim(100))
     assert "Picasso" not in table("t", "xy", {"x": 1.0, "y": 1.0}, {"x": 1.0, "y": 1.0}, [row])
+
+
+def test_what_takes_too_long_is_given_up_and_the_others_go_on(small: drift_data.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second method runs in a new process."""
+    monkeypatch.setitem(drift.TOOLS, "ours", "tests.benchmarks.slow_tool")
+    rows = drift.compare(
+        small, [drift_plan.Entry(name, "ours", name) for name in ("sleep", "quick")], {"ours": sys.executable}, 1, None, limit=5.0
+    )
+    assert "longer than 5 s" in rows[0].error
+    assert rows[1].result["rmse"][0] == pytest.approx(np.std(small.moved[:, 0]))

@@ -1,5 +1,6 @@
 """Helpers of the tests of executors."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -46,18 +47,17 @@ def heard() -> Heard:
     return Heard()
 
 
-@pytest.fixture
-def processes(cache) -> Iterator:
-    """Two worker processes."""
-    with open_executor("processes", 2, cache) as executor:
+@pytest.fixture(scope="session")
+def processes(tmp_path_factory) -> Iterator:
+    """Two worker processes; they serve any cache."""
+    with open_executor("processes", 2, Cache(tmp_path_factory.mktemp("unused"))) as executor:
         yield executor
 
 
 @pytest.fixture(params=["serial", "processes"])
-def executor(request, cache) -> Iterator:
+def executor(request):
     """Each of the quick executors."""
-    with open_executor(request.param, 2, cache) as found:
-        yield found
+    return request.getfixturevalue("processes") if request.param == "processes" else None
 
 
 @pytest.fixture
@@ -80,3 +80,11 @@ def value_of(job, key):
 def run(jobs, executor, **options):
     """Run jobs."""
     return run_jobs(jobs, executor=executor, **options)
+
+
+def wait_for(condition, seconds=60):
+    """Wait until something has happened."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.05)

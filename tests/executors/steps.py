@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from recipes_core import Float, Input, Int, ModuleBase, Output, Str, Table
 from recipes_core.data import DataObject, Scalars
+from recipes_core.run.executors.base import Executor
 
 
 def note(log: str, text: str) -> None:
@@ -148,3 +150,38 @@ class Squares(ModuleBase):
             order.append(len(block["row"]))
             ctx.progress(index + 1, self.n)
         return Scalars({"total": total, "in_order": order == sorted(order)})
+
+
+class Threads(Executor):
+    """An executor as a plugin would bring it."""
+
+    def __init__(self, address):
+        self.address = address
+        self.n_threads = 1
+        self.name = "a thread"
+        self.done = []
+        self._pool = ThreadPoolExecutor(2)
+
+    n_slots = 2
+
+    def submit(self, work, argument, what, near=""):
+        self.done.append(what)
+        return self._pool.submit(work, argument, self)
+
+    def tell(self, event):
+        self.on_event(event)
+
+    def cancelled(self):
+        return False
+
+    def cancel(self):
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def close(self):
+        self._pool.shutdown()
+
+
+def open_threads(*, address, jobs, cache, tell):
+    """Open it."""
+    tell(f"threads at {address}")
+    return Threads(address)

@@ -4,11 +4,12 @@ import os
 
 import numpy as np
 import pytest
-from executors.steps import Add, CountRows, Fail, Hide, Show, Start, lines
+from executors.steps import Add, CountRows, Fail, Hide, Show, Squares, Start, lines
 
 from recipes_core import Localizations, ModuleBase, Output
 from recipes_core.data import Scalars, Table
 from recipes_core.errors import DataError, ExecutionError, ModuleFailed, UsageError
+from recipes_core.plugins import ExecutorRef, registry
 from recipes_core.run import RunReport
 from recipes_core.run.executors import open_executor
 
@@ -22,7 +23,7 @@ def test_a_job_gives_what_its_modules_make(executor, job, heard):
     assert [(step.step, step.state) for step in outcome.steps] == [("Start", "done"), ("Add", "done")]
     assert one.report is outcome
     assert ("Start", "a number") in heard.of("message")
-    assert [step.step for step, in heard.of("step_started")] == ["Start", "Add"]
+    assert [step.step for (step,) in heard.of("step_started")] == ["Start", "Add"]
     assert outcome.steps[0].messages == ["a number"]
 
 
@@ -45,7 +46,7 @@ def test_what_jobs_share_runs_once(executor, job, log, heard):
     assert [name for name, _ in lines(log)].count("Start=1") == 1
     assert [value_of_cache(one, "sum") for one in jobs] == [1.0, 2.0, 3.0]
     assert [outcome.steps[0].state for outcome in outcomes] == ["done", "cached", "cached"]
-    assert {result.step for result, in heard.of("step_finished")} >= {"file0: Start", "file1: Start", "file2: Add"}
+    assert {result.step for (result,) in heard.of("step_finished")} >= {"file0: Start", "file1: Start", "file2: Add"}
     assert len(heard.of("run_started")) == len(heard.of("run_finished")) == 1
 
 
@@ -85,14 +86,14 @@ def test_keep_going_blocks_only_what_depends_on_a_failure(executor, job):
     assert isinstance(outcomes[1], ModuleFailed)
     assert isinstance(outcomes[2], RunReport)
     states = {step.step: step.state for step in jobs[1].report.steps}
-    assert states == {"Start": "done", "Fail": "failed", "Add": "not run", "Add2": "done"}
+    assert states == {"Start": "done", "Fail": "failed", "Add": "not run", "Add_2": "done"}
     assert value_of_cache(jobs[1], "beside") == 2.0
 
 
 def test_two_failures_of_a_job_are_both_told(executor, job):
     one = job(Start(), Fail(output="a"), Fail(output="b", at=1.0))
     (outcome,) = run([one], executor, keep_going=True)
-    assert [problem.step for problem in outcome.problems] == ["Fail", "Fail2"]
+    assert [problem.step for problem in outcome.problems] == ["Fail", "Fail_2"]
 
 
 def test_the_traceback_of_a_worker_is_kept(processes, job):
@@ -119,7 +120,10 @@ def test_a_file_is_read_by_the_workers(executor, job, tmp_path, log):
 
     locs = Localizations({"x": np.arange(50.0), "y": np.arange(50.0), "frame": np.arange(50)})
     io.save(locs, tmp_path / "a.hdf")
-    one = job(CountRows(input="Localizations", log=log), prepare=lambda recipe: recipe.load_inputs({"Localizations": tmp_path / "a.hdf"}))
+    one = job(
+        CountRows(input="Localizations", log=log),
+        prepare=lambda recipe: recipe.load_inputs({"Localizations": tmp_path / "a.hdf"}),
+    )
     run([one], executor)
     assert value_of(one, "rows")["rows"] == 50
     assert (lines(log)[0][1] == str(os.getpid())) == (executor is None)
@@ -175,17 +179,16 @@ def test_a_result_that_was_damaged_is_made_again(executor, job, log):
     assert any("damaged" in note for note in outcome.notes)
 
 
-def test_the_reports_of_both_agree(cache, job, tmp_path):
-    def states(executor, log):
-        jobs = [job(Start(value=3.5, log=log), Add(), Fail(at=9.0), name=name) for name in ("a", "b")]
+def test_the_reports_of_both_agree(cache, job, processes):
+    def states(executor):
+        jobs = [job(Start(value=3.5), Add(), Fail(at=9.0), name=name) for name in ("a", "b")]
         outcomes = run(jobs, executor, keep_going=True)
         return [[(step.step, step.state, step.key, tuple(step.outputs)) for step in outcome.steps] for outcome in outcomes]
 
-    serial = states(None, "")
+    serial = states(None)
     for entry in list(cache.entries()):
         cache.remove(entry.manifest.key)
-    with open_executor("processes", 2, cache) as executor:
-        assert states(executor, "") == serial
+    assert states(processes) == serial
 
 
 def test_wrong_names_are_refused(cache):
@@ -197,3 +200,16 @@ def test_wrong_names_are_refused(cache):
         pass
     with pytest.raises(UsageError, match="no executor 'processes:x'"), open_executor("processes:x", None, cache):
         pass
+
+
+def test_a_plugin_brings_an_executor(cache, job, monkeypatch, heard):
+    refs = {"threads": ExecutorRef("threads", "executors.steps:open_threads", takes_address=True)}
+    monkeypatch.setitem(registry().__dict__, "executors", refs)
+    told = []
+    one = job(Start(), Add(), Squares())
+    with open_executor("threads:there", None, cache, tell=told.append) as executor:
+        run([one], executor, listener=heard)
+        assert "step 'Start'" in executor.done
+        assert value_of(one, "sum")["value"] == 2.0
+    assert told == ["threads at there"]
+    assert ("Start", "a number") in heard.of("message")

@@ -94,7 +94,7 @@ def test_outputs_may_be_a_list_of_keys(modules):
         ("modules: []\ninputs: {a: {type: Localisations}}", "R220", 2, 20, "Did you mean 'Localizations'?"),
         ("modules: []\ninputs: {a: {type: 5}}", "R220", 2, 20, "no type 5"),
         ("modules: []\ninputs: {a: {pth: x}}", "R221", 2, 14, "takes no 'pth'. Did you mean 'path'?"),
-        ("modules: []\ninputs: {a: {camera: X}}", "R221", 2, 14, "An input takes: metadata, path, type."),
+        ("modules: []\ninputs: {a: {camera: X}}", "R223", 2, 22, "there is no camera 'X'"),
         ("modules: []\ninputs: {a: 5}", "R222", 2, 13, "the file of 'a' must be text, not 5"),
         ("modules: []\ninputs: {a: [x]}", "R222", 2, 13, "must be the name of a file or a mapping, not a list"),
         ("modules: []\ninputs: {a: {path: 5}}", "R222", 2, 20, "the file of 'a' must be text, not 5"),

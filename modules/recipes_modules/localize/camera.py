@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recipes_core.data.cameras import PRESET_KEY, with_preset
 from recipes_core.errors import DataError
 
 Map = npt.NDArray[np.float32]
@@ -103,7 +104,7 @@ class Camera:
         dark, variance, flat : array (y, x), optional
             Maps of the frame, or of the whole sensor: they are cut at the region that the metadata name.
         offset : float, optional
-            Counts in the dark in place of ``Camera.ADOffset``, such as `dark_level` finds.
+            Counts in the dark in place of ``Camera.ADOffset``, such as `camera_setup.dark_level` finds.
 
         Raises
         ------
@@ -115,7 +116,7 @@ class Camera:
             name: None if values is None else fit_map(values, shape, origin, name)
             for name, values in (("dark", dark), ("variance", variance), ("flat", flat))
         }
-        known = dict(metadata)
+        known = with_preset(metadata)
         if maps["dark"] is not None:
             # A map of the offset says more than one number for all pixels.
             known["Camera.ADOffset"] = float(np.mean(maps["dark"]))
@@ -128,7 +129,7 @@ class Camera:
         if pixel_size is None:
             missing += [key for key in ("voxelsize.x", "voxelsize.y") if known.get(key) is None]
         if missing:
-            raise DataError(missing_text(missing), code="D510", hint=missing_hint(missing))
+            raise DataError(missing_text(missing, known.get(PRESET_KEY)), code="D510", hint=missing_hint(missing))
         assert pixel_size is not None
         values = {name: _number(key, known[key]) for name, key in KEYS.items()}
         _check_values(values)
@@ -147,7 +148,7 @@ class Camera:
         array (..., y, x), float32
             Photoelectrons before the EM register; below 0 where noise took a pixel below the offset.
         """
-        electrons = np.subtract(frames, self.level, dtype=np.float32)
+        electrons: Map = np.subtract(frames, self.level, dtype=np.float32)
         electrons *= self.scale
         return electrons
 
@@ -194,9 +195,11 @@ class Camera:
         return f"offset {told}, {self.electrons_per_count:.4g} e- per count{gain}, read noise {noise}{flat}"
 
 
-def missing_text(missing: list[str]) -> str:
+def missing_text(missing: list[str], preset: str | None = None) -> str:
     """What is missing, as a sentence."""
     told = ", ".join(f"{key} ({MEANING[key]})" for key in missing)
+    if preset is not None and KEYS["em_gain"] in missing:
+        told += f"; the camera '{preset}' has an EM register, whose gain only you know"
     return f"the movie's metadata do not describe its camera; missing: {told}."
 
 
@@ -224,7 +227,9 @@ def roi_origin(metadata: Mapping[str, Any], shape: tuple[int, int]) -> tuple[int
         value = zero if zero is not None else (None if one is None else _number(key, one) - 1)
         start = 0.0 if value is None else _number(key, value)
         if start < 0 or start != int(start):
-            raise DataError(f"{key} is {metadata[key]}: no pixel of a sensor.", code="D511", hint="Give the first pixel's number.")
+            raise DataError(
+                f"{key} is {metadata[key]}: no pixel of a sensor.", code="D511", hint="Give the first pixel's number."
+            )
         length = metadata.get(f"Camera.ROI{'Width' if axis == 'X' else 'Height'}")
         if value is not None and length is not None and int(_number("Camera.ROIWidth", length)) != size:
             raise DataError(
@@ -269,12 +274,18 @@ def fit_map(values: npt.ArrayLike, shape: tuple[int, int], origin: tuple[int, in
 
 
 def _check_map(array: Map, name: str) -> None:
-    lowest = {"dark": -np.inf, "variance": 0.0, "flat": np.finfo(np.float32).tiny}[name]
+    lowest = {"dark": -np.inf, "variance": 0.0, "flat": 1e-30}[name]
     bad = int(np.count_nonzero(~(np.isfinite(array) & (array >= lowest))))
     if bad:
         raise DataError(
             f"the {name} map has {bad:,} pixels that are "
-            + ("not finite." if name == "dark" else "not finite or below 0." if name == "variance" else "not finite or not above 0."),
+            + (
+                "not finite."
+                if name == "dark"
+                else "not finite or below 0."
+                if name == "variance"
+                else "not finite or not above 0."
+            ),
             code="D512",
             hint="Replace them, for instance by the median of their neighbours"
             + ("; give dead pixels a high variance." if name == "variance" else "."),
@@ -293,7 +304,9 @@ def _number(key: str, value: Any) -> float:
     except (TypeError, ValueError):
         number = np.nan
     if isinstance(value, bool) or not np.isfinite(number):
-        raise DataError(f"{key} is {value!r}, not a number.", code="D511", hint=f"For example -m INPUT.{key}={EXAMPLE.get(key, 1)}.")
+        raise DataError(
+            f"{key} is {value!r}, not a number.", code="D511", hint=f"For example -m INPUT.{key}={EXAMPLE.get(key, 1)}."
+        )
     return number
 
 

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from recipes_core.data import ImageStack
 from recipes_modules.localize.background import (
     RENEW,
-    Window,
     advance_sorted,
     advance_sum,
     neighbourhood,
@@ -22,6 +21,7 @@ from recipes_modules.localize.background import (
 )
 from recipes_modules.localize.camera import Camera
 from recipes_modules.localize.detection import Detection, spots_of, variance_of_filter, workspace
+from recipes_modules.localize.window import Window
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -73,8 +73,7 @@ class Scanner:
     window : Window
     percentile : float
         Part of the window's values that lie below the background; 0 for their mean.
-    detection : Detection or None
-        None looks for no spots.
+    detection : Detection
     """
 
     stack: ImageStack
@@ -110,7 +109,7 @@ class _State:
         window, camera, detection = scanner.window, scanner.camera, scanner.detection
         self.filled = window.reach(start, stop)[0]
         self.ring = np.empty((self._room(start, stop, step), *shape), np.float32)
-        self.missing = np.zeros(len(self.ring), np.bool_)
+        self.full = np.zeros(len(self.ring), np.bool_)
         self.bad: dict[int, npt.NDArray[np.bool_]] = {}
         self.level = np.ascontiguousarray(np.broadcast_to(camera.level, shape), np.float32)
         self.scale = np.ascontiguousarray(np.broadcast_to(camera.scale, shape), np.float32)
@@ -137,25 +136,24 @@ class _State:
             most = max(most, end - begin)
         return most + 1
 
-    def _read(self, stop: int) -> tuple[int, int]:
-        """Fill the ring up to `stop`; return how many of the frames are saturated or empty."""
+    def _read(self, stop: int) -> None:
+        """Fill the ring up to `stop`."""
         scanner = self.scanner
-        saturated = empty = 0
         kind = scanner.stack.dtype
         top = np.iinfo(kind).max if kind.kind in "iu" else None
         while self.filled < stop:
             end = min(stop, self.filled + len(self.electrons))
             frames = scanner.stack.frames(self.filled, end)[:, 0]
             for frame in frames:
-                slot = self.ring[self.filled % len(self.ring)]
+                place = self.filled % len(self.ring)
+                slot = self.ring[place]
                 slot[...] = frame
                 self.bad.pop(self.filled - len(self.ring), None)
                 if top is None:
                     self._mend(slot)
-                elif frame.max() == top:
-                    saturated += 1
+                else:
+                    self.full[place] = frame.max() == top
                 self.filled += 1
-        return saturated, empty
 
     def _mend(self, slot: Floats) -> None:
         bad = ~np.isfinite(slot)
@@ -167,9 +165,10 @@ class _State:
         """The frames from `first` to `stop`."""
         scanner = self.scanner
         low, high, own = scanner.window.bounds(np.arange(first, stop))
-        saturated, _ = self._read(max(stop, int(high.max())))
+        self._read(max(stop, int(high.max())))
+        saturated = int(np.count_nonzero(self.full[np.arange(first, stop) % len(self.full)]))
         n = stop - first
-        found, index = _scan(
+        found, index, empty = _scan(
             self.ring, first, low, high, own, self.level, self.scale, self.noise, self.sums, self.ordered, self.held,
             not self.exact, scanner.percentile, scanner.detection.matched, *scanner.detection.taps, scanner.detection.numbers,
             self.work, self.electrons[:n], self.backgrounds[:n],
@@ -179,9 +178,8 @@ class _State:
             none = np.zeros(scanner.shape, np.bool_)
             bad = np.stack([self.bad.get(frame, none) for frame in range(first, stop)])
         return Chunk(
-            first, self.electrons[:n], self.backgrounds[:n], index, found[:, 0], found[:, 1], found[:, 2], bad, saturated,
-            int(np.count_nonzero(index < 0)),
-        )  # fmt: skip
+            first, self.electrons[:n], self.backgrounds[:n], index, found[:, 0], found[:, 1], found[:, 2], bad, saturated, empty
+        )
 
 
 @numba.njit(cache=True, nogil=True)
@@ -219,7 +217,7 @@ def _scan(
 ) -> Any:  # fmt: skip
     found = np.empty((256, 3), np.float32)
     ends = np.empty(low.shape[0], np.int64)
-    n = 0
+    n = empty = 0
     for k in range(low.shape[0]):
         frame = first_frame + k
         counts = ring[frame % ring.shape[0]]
@@ -242,10 +240,12 @@ def _scan(
             _mean(sums, counts, own[k], sums.dtype.type(1) / sums.dtype.type(size), level, scale, behind)
         if filled:
             found, n = spots_of(data, behind, variance, matched, first, second, numbers, work, found, n)
+        else:
+            empty += 1
         ends[k] = n
     index = np.empty(n, np.int64)
     start = 0
     for k in range(low.shape[0]):
         index[start : ends[k]] = k
         start = ends[k]
-    return found[:n].copy(), index
+    return found[:n].copy(), index, empty

@@ -42,10 +42,10 @@ def add_gaussians(image: Any, x: Any, y: Any, sigma_x: Any, sigma_y: Any, photon
     height, width = image.shape
     column, row = np.empty(width), np.empty(height)
     for i in range(x.size):
-        x0 = max(0, int(math.floor(x[i] - REACH * sigma_x[i] + 0.5)))
-        y0 = max(0, int(math.floor(y[i] - REACH * sigma_y[i] + 0.5)))
-        nx = min(width, int(math.ceil(x[i] + REACH * sigma_x[i] + 0.5))) - x0
-        ny = min(height, int(math.ceil(y[i] + REACH * sigma_y[i] + 0.5))) - y0
+        x0 = max(0, math.floor(x[i] - REACH * sigma_x[i] + 0.5))
+        y0 = max(0, math.floor(y[i] - REACH * sigma_y[i] + 0.5))
+        nx = min(width, math.ceil(x[i] + REACH * sigma_x[i] + 0.5)) - x0
+        ny = min(height, math.ceil(y[i] + REACH * sigma_y[i] + 0.5)) - y0
         if nx <= 0 or ny <= 0:
             continue
         _profile(x[i], sigma_x[i], x0, nx, column)
@@ -119,7 +119,7 @@ def prepare_stack(
         np.ascontiguousarray(coefficients),
         (middle[0], middle[1], middle[2]),
         (1 / voxel[2] if voxel[2] > 0 else 0.0, step_y, step_x),
-        1 if finest < 1.01 else int(math.ceil(2 * finest)),
+        1 if finest < 1.01 else math.ceil(2 * finest),
     )
 
 
@@ -128,7 +128,7 @@ def _cubic(at: float, n: int, index: Any, weight: Any) -> bool:
     """Indices (mirrored) and weights of the four B-splines at a position; False beyond the ends."""
     if at < 0.0 or at > n - 1.0:
         return False
-    base = int(math.floor(at))
+    base = math.floor(at)
     t = at - base
     weight[0] = (1 - t) ** 3 / 6
     weight[1] = (4 - 6 * t * t + 3 * t**3) / 6
@@ -172,10 +172,10 @@ def add_stack_spots(
     plane, partial = np.empty((rows, columns)), np.empty(columns)
     index, weight = np.zeros(4, np.int64), np.zeros(4)
     for i in range(x.size):
-        x0 = max(0, int(math.floor(x[i] - centre[2] / step[2])) - 1)
-        y0 = max(0, int(math.floor(y[i] - centre[1] / step[1])) - 1)
-        nx = min(width, int(math.ceil(x[i] + (columns - 1 - centre[2]) / step[2])) + 2) - x0
-        ny = min(height, int(math.ceil(y[i] + (rows - 1 - centre[1]) / step[1])) + 2) - y0
+        x0 = max(0, math.floor(x[i] - centre[2] / step[2]) - 1)
+        y0 = max(0, math.floor(y[i] - centre[1] / step[1]) - 1)
+        nx = min(width, math.ceil(x[i] + (columns - 1 - centre[2]) / step[2]) + 2) - x0
+        ny = min(height, math.ceil(y[i] + (rows - 1 - centre[1]) / step[1]) + 2) - y0
         nx, ny = min(nx, across.shape[0]), min(ny, down.shape[0])
         if nx <= 0 or ny <= 0:
             continue

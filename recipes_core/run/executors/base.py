@@ -42,7 +42,7 @@ class Executor(ABC):
         """Tasks that run at the same time."""
 
     @abstractmethod
-    def submit(self, work: Work, argument: Any, what: str) -> Future[Any]:
+    def submit(self, work: Work, argument: Any, what: str, near: str = "") -> Future[Any]:
         """Start a task as soon as there is room for it.
 
         A task whose worker dies is started a second time; then the future raises `recipes_core.errors.WorkerLost`.
@@ -51,6 +51,8 @@ class Executor(ABC):
         ----------
         what : str
             What people call the task.
+        near : str
+            Tasks of the same word take the same data, so that they are best done by the same worker.
 
         Returns
         -------

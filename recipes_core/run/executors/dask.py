@@ -90,7 +90,7 @@ class Dask(Executor):
         there = sum(int(worker["nthreads"]) for worker in self._client.scheduler_info(n_workers=-1)["workers"].values())
         return max(1, min(there, self._jobs or there))
 
-    def submit(self, work: Work, argument: Any, what: str) -> Future[Any]:
+    def submit(self, work: Work, argument: Any, what: str, near: str = "") -> Future[Any]:
         done: Future[Any] = Future()
         task = pickle.dumps((work, argument), protocol=pickle.HIGHEST_PROTOCOL)
         key = f"{what.replace(' ', '-')}-{uuid.uuid4().hex}"

@@ -30,6 +30,7 @@ _LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB
 class _Task:
     packed: bytes
     what: str
+    near: str
     future: Future[Any]
     starts: int = 0
 
@@ -49,6 +50,7 @@ class _Worker:
                 env=environment,
             )
         self.task: _Task | None = None
+        self.near = ""
         self.ready = False
         self.send((n_threads, _with_plugins()))
 
@@ -78,7 +80,7 @@ def _with_plugins() -> bool:
 
 
 class Processes(Executor):
-    """Worker processes that are started once and kept until the executor is closed.
+    """Worker processes that are started when there is work for them, and kept until the executor is closed.
 
     Parameters
     ----------
@@ -98,17 +100,18 @@ class Processes(Executor):
         self._workers: set[_Worker] = set()
         self._closed = False
         self._unready = 0
-        for _ in range(self._jobs):
-            self._start()
 
     @property
     def n_slots(self) -> int:
         return self._jobs
 
-    def submit(self, work: Work, argument: Any, what: str) -> Future[Any]:
-        task = _Task(pickle.dumps((work, argument), protocol=pickle.HIGHEST_PROTOCOL), what, Future())
+    def submit(self, work: Work, argument: Any, what: str, near: str = "") -> Future[Any]:
+        task = _Task(pickle.dumps((work, argument), protocol=pickle.HIGHEST_PROTOCOL), what, near, Future())
         with self._lock:
             self._waiting.append(task)
+            busy = sum(worker.task is not None for worker in self._workers)
+            if len(self._workers) < min(self._jobs, busy + len(self._waiting)):
+                self._start()
             self._feed()
         return task.future
 
@@ -148,11 +151,18 @@ class Processes(Executor):
     def _feed(self) -> None:
         for worker in self._workers:
             while worker.task is None and worker.ready and self._waiting:
-                task = self._waiting.popleft()
+                task = self._next_for(worker)
                 if task.starts or task.future.set_running_or_notify_cancel():
-                    worker.task = task
+                    worker.task, worker.near = task, task.near
                     task.starts += 1
                     worker.send(task.packed)
+
+    def _next_for(self, worker: _Worker) -> _Task:
+        """The next task; rather one whose data the worker has just had, of the few that are waiting."""
+        index = next((place for place, task in enumerate(self._waiting) if task.near and task.near == worker.near), 0)
+        task = self._waiting[index]
+        del self._waiting[index]
+        return task
 
     def _listen(self, worker: _Worker) -> None:
         stream = worker.process.stdout
