@@ -44,7 +44,7 @@ def make_again(
     record = _checked(io.read_record(result_file), result_file)
     if assignments.parameters or assignments.metadata:
         raise UsageError(
-            f"{Path(result_file).name} is made again with its own parameters; -p and -m are of no use here.", code="U171"
+            f"{Path(result_file).name} is made again with its own parameters; -p and -m are of no use here.", code="U174"
         )
     warnings = _other_versions(record)
     recipe = Recipe.from_yaml(record["recipe"], base=_base(record, Path(result_file)))

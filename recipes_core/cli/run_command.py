@@ -64,6 +64,10 @@ def _run(
     from recipes_core.cli.session import open_sessions
 
     dry_run, each, no_cache = (choices.pop(name) for name in ("dry_run", "each", "no_cache"))
+    if no_cache and choices["verify"]:
+        from recipes_core.errors import UsageError
+
+        raise UsageError("--verify compares with the cache; --no-cache leaves nothing to compare with.", code="U173")
     cache = opt.open_cache(writable=not dry_run, off=no_cache)
     sessions = open_sessions(recipe_file, input_file, assignments, each, cache)
     chosen = Choices(show=show, **choices)

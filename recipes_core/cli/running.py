@@ -185,6 +185,6 @@ def _tell_verified(tasks: Sequence[_Task], choices: Choices) -> None:
             hint="The module is not deterministic, or libraries have changed since; 'recipe runs diff' tells.",
         )
     if not compared:
-        raise UsageError("--verify: the cache held nothing to compare with; the results are there now.", code="U170")
+        raise UsageError("--verify: the cache held nothing to compare with; the results are there now.", code="U173")
     if choices.show not in ("none", "quiet"):
         click.echo(f"verified: {len(compared)} results made again, all the same")

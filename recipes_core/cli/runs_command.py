@@ -109,5 +109,5 @@ def _one(name: str) -> tuple[str, Any]:
             if not fitting
             else "Write more of its name."
         )
-        raise UsageError(f"'{name}' {what}.", code="U172", hint=hint or "'recipe runs ls' lists them.")
+        raise UsageError(f"'{name}' {what}.", code="U175", hint=hint or "'recipe runs ls' lists them.")
     return fitting[0].name, fitting[0].content

@@ -46,7 +46,9 @@ def watch(
         except Cancelled:
             raise
         except RecipeError as error:
-            # A file that is being edited or written is not right all the time.
+            # A file that is being edited or written is not right all the time; one that was never there is a mistake.
+            if not runs and not Path(recipe_file).exists():
+                raise
             faults.echo_problems(error.problems)
         runs += 1
         if once and runs > 1:
