@@ -25,6 +25,7 @@ from recipes_core.cli.assignments import Assignments
 @click.option("--dry-run", is_flag=True, help="Say what would run and why; run and write nothing.")
 @click.option("--keep-going", is_flag=True, help="After a failure go on with what does not depend on it.")
 @click.option("--verify", is_flag=True, help="Run everything anew and compare with what the cache holds.")
+@click.option("--report", metavar="FILE.html", help="Also write one page with graph, figures, numbers and how to do it again.")
 @opt.json_option
 @click.option("-v", "--verbose", is_flag=True, help="Say more; show where a module failed.")
 @click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,6 +23,7 @@ from recipes_core.run.jobs import Job, run_jobs
 from recipes_core.run.records import run_record, write_record
 from recipes_core.run.results import Layout, Selection, check_folder
 from recipes_core.run.saving import Saved
+from recipes_core.versions import versions
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Choices:
     executor: str = "serial"
     jobs: int | None = None
     show: str = "normal"
+    report: str | None = None
 
 
 @dataclass
@@ -80,6 +83,9 @@ def run_sessions(sessions: Sequence[Session], choices: Choices, cache: Cache | N
             [task.job for task in tasks], executor=executor, listener=listener, n_threads=None, keep_going=choices.keep_going,
             finished=finished,
         )  # fmt: skip
+    if choices.report:
+        _write_page(tasks, choices.report)
+        state["outputs"]["report"] = choices.report
     if cache is not None and cache.writable:
         _collect(cache, tasks)
     _conclude(tasks, choices)
@@ -111,7 +117,9 @@ def _finish(task: _Task, outcome: RunReport | RecipeError, choices: Choices, sta
         state["steps"] += [{**asdict(step), **({"file": name} if several else {})} for step in task.report.steps]
         task.session.warnings += [Problem("W100", text, step=step, severity="warning") for step, text in task.report.warnings]
         notes = [Problem("W130", text, severity="warning") for text in task.report.notes]
-        task.session.warnings += notes
+        earlier = [step for step in task.report.steps if step.state not in ("done", "failed", "cancelled")]
+        notes += [Problem("W100", text, step=step.step, severity="warning") for step in earlier for text in step.warnings]
+        task.session.warnings += [note for note in notes if note.code != "W100"]
         if choices.show != "none":
             faults.echo_problems(notes)
     state["outputs"].update({f"{name}/{item.label}" if several else item.label: str(item.path) for item in task.saved})
@@ -144,6 +152,23 @@ def _record(task: _Task, choices: Choices, cache: Cache | None) -> None:
         executor=choices.executor,
     )
     write_record(cache.root / "runs", content)
+
+
+def _write_page(tasks: Sequence[_Task], file: str) -> None:
+    """The report as one page, also of runs that failed."""
+    from recipes_core.report.content import section_of
+    from recipes_core.report.page import render, write_page
+
+    sections = []
+    for task in tasks:
+        if task.report is not None:
+            problems = [str(problem) for problem in task.error.problems] if task.error else []
+            sections.append(section_of(task.session.recipe, task.report, task.saved, name=task.session.name, problems=problems))
+    first = tasks[0].session
+    made = f"{datetime.now(UTC).astimezone():%Y-%m-%d %H:%M %Z}, {sum(section.seconds for section in sections):.1f} s of work"
+    command = shlex.join(["recipe", *sys.argv[1:]])
+    page = render(first.recipe.name, sections, recipe=first.recipe.to_yaml(), command=command, made=made, versions=versions())
+    write_page(Path(file), page)
 
 
 def _collect(cache: Cache, tasks: Sequence[_Task]) -> None:

@@ -54,6 +54,8 @@ class Past:
     seconds : float
     labels : mapping
         Input of the recipe -> what people call what was given.
+    warnings : tuple of str
+        What the module warned of; true of the results for as long as they are used.
     """
 
     identity: StepIdentity
@@ -62,6 +64,7 @@ class Past:
     made: tuple[str, ...]
     seconds: float = 0.0
     labels: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 class Where(Enum):

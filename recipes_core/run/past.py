@@ -87,5 +87,5 @@ def _past(values: dict[str, Any]) -> Past:
     identity["inputs"] = tuple((str(port), str(key)) for port, key in identity["inputs"])
     return Past(
         StepIdentity(**identity), str(values["key"]), dict(values["taken"]), tuple(values["made"]), float(values["seconds"]),
-        dict(values["labels"]),
+        dict(values["labels"]), tuple(str(text) for text in values.get("warnings", ())),
     )  # fmt: skip

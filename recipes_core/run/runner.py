@@ -98,7 +98,7 @@ class Runner:
             else:
                 raise lost_too_often()
         finally:
-            report.steps += [result_of(step, results) for step in plan.steps]
+            report.steps += [result_of(step, results, self.space) for step in plan.steps]
             self.space.book.save()
             tell_cache(self.space, report)
             self.listener.run_finished(report)
@@ -193,12 +193,15 @@ def roots_of(graph: Graph) -> dict[str, frozenset[str]]:
     return found
 
 
-def result_of(step: PlannedStep, results: Mapping[str, StepResult]) -> StepResult:
-    """How a step went, for the report."""
+def result_of(step: PlannedStep, results: Mapping[str, StepResult], space: Workspace) -> StepResult:
+    """How a step went, for the report. What warned when it was made warns as long as it is used."""
     if step.step in results:
         return results[step.step]
     waiting = step.state in (StepState.RUN, StepState.BLOCKED)
-    return StepResult(step.step, step.module, "not run" if waiting else step.state.value, step.reason, key=step.key)
+    told = [] if waiting or not step.key else list(space.warnings_of(step))
+    return StepResult(
+        step.step, step.module, "not run" if waiting else step.state.value, step.reason, key=step.key, warnings=told
+    )
 
 
 def tell_cache(space: Workspace, report: RunReport) -> None:

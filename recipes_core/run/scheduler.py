@@ -298,7 +298,7 @@ class Scheduler:
         for course, planned in holders:
             if course is first and planned is own:
                 result = replace(found.result, step=planned.step)
-                course.job.space.note(planned, found.made, found.result.seconds)
+                course.job.space.note(planned, found.made, found.result.seconds, found.result.warnings)
                 self._record(course, result)
                 continue
             if task.stays:
@@ -414,7 +414,7 @@ class Scheduler:
         outcome = course.outcome = self._outcome(course)
         job = course.job
         job.report = course.report
-        course.report.steps = [result_of(step, course.results) for step in course.plan.steps]
+        course.report.steps = [result_of(step, course.results, course.job.space) for step in course.plan.steps]
         job.space.book.save()
         tell_cache(job.space, course.report)
         course.listener.run_finished(course.report)

@@ -191,7 +191,7 @@ class Stepper:
             self.listener.step_finished(result)
             raise StepFailed from error
         result.seconds = time.perf_counter() - started
-        self.space.publish(planned, made, result.seconds)
+        self.space.publish(planned, made, result.seconds, result.warnings)
         context.published()
         result.state = "done"
         if self.tells:

@@ -224,8 +224,9 @@ class Workspace:
         """Whether an object is in memory."""
         return name in self._objects
 
-    def publish(self, planned: PlannedStep, made: Mapping[str, DataObject], seconds: float) -> None:
-        """Keep what a step made, by port, and note how it ran."""
+    def publish(self, planned: PlannedStep, made: Mapping[str, DataObject], seconds: float, warnings: Iterable[str] = ()) -> None:
+        """Keep what a step made, by port, and note how it ran and what it warned of."""
+        warnings = tuple(warnings)
         self.forget(planned.step, but=set(planned.made.values()))
         for port, value in made.items():
             name = planned.made.get(port)
@@ -233,8 +234,8 @@ class Workspace:
                 continue
             self._objects[name] = value
             self._made.setdefault(planned.step, []).append(name)
-            self._keep(planned, port, name, value, seconds)
-        self.note(planned, made, seconds)
+            self._keep(planned, port, name, value, seconds, warnings)
+        self.note(planned, made, seconds, warnings)
 
     def hold(self, planned: PlannedStep, made: Mapping[str, DataObject]) -> None:
         """Take what a step of the same key has made elsewhere into memory, by port."""
@@ -243,20 +244,37 @@ class Workspace:
                 self._objects[planned.made[port]] = value
                 self._made.setdefault(planned.step, []).append(planned.made[port])
 
-    def note(self, planned: PlannedStep, made: Iterable[str], seconds: float) -> None:
-        """Write down how a step ran, for later plans."""
+    def warnings_of(self, planned: PlannedStep) -> tuple[str, ...]:
+        """What a step warned of when its present results were made, by whatever run."""
+        past = self.book.get(planned.step)
+        if past is not None and past.key == planned.key:
+            return past.warnings
+        for name in planned.made.values():
+            manifest = self.cache.manifest(name) if self.cache is not None else None
+            if manifest is not None:
+                found = manifest.note.get("warnings", ())
+                return tuple(str(text) for text in found) if isinstance(found, (list, tuple)) else ()
+        return ()
+
+    def note(self, planned: PlannedStep, made: Iterable[str], seconds: float, warnings: Iterable[str] | None = None) -> None:
+        """Write down how a step ran, for later plans; `warnings` None where another run has made it."""
+        told = self.warnings_of(planned) if warnings is None else tuple(warnings)
         taken = {key: name for _, key, name in planned.taken if name}
         labels = {key: self.label(key) for key in taken if key in self._given}
         before = self.book.get(planned.step)
         ports = dict.fromkeys(made)
         if before is not None and before.key == planned.key:
             ports = dict.fromkeys((*before.made, *ports))
-        self.book.put(planned.step, Past(planned.identity, planned.key, taken, tuple(ports), seconds, labels))
+        self.book.put(planned.step, Past(planned.identity, planned.key, taken, tuple(ports), seconds, labels, told))
 
-    def _keep(self, planned: PlannedStep, port: str, name: str, value: DataObject, seconds: float) -> None:
+    def _keep(
+        self, planned: PlannedStep, port: str, name: str, value: DataObject, seconds: float, warnings: tuple[str, ...]
+    ) -> None:
         if self.cache is None or not self.cache.writable or self.unkept:
             return
         note = {"key": planned.key, "parameters": dict(planned.identity.parameters), "versions": versions()}
+        if warnings:
+            note["warnings"] = list(warnings)
         before = self.cache.manifest(name)
         try:
             now = self.cache.publish(

@@ -31,7 +31,12 @@ outputs: {corrected: "", curve: ""}
 def files(tmp_path):
     rng = np.random.default_rng(3)
     n = 500
-    columns = {"x": rng.uniform(0, 1000, n), "y": rng.uniform(0, 1000, n), "frame": np.arange(n), "error_x": rng.uniform(0, 40, n)}
+    columns = {
+        "x": rng.uniform(0, 1000, n),
+        "y": rng.uniform(0, 1000, n),
+        "frame": np.arange(n),
+        "error_x": rng.uniform(0, 40, n),
+    }
     for name in ("cell1", "cell2"):
         Localizations(columns).save(tmp_path / f"{name}.hdf")
         columns = {**columns, "x": columns["x"] + 1}
@@ -268,3 +273,41 @@ def _until(process, *texts):
             assert line or process.poll() is None, f"ended before '{text}'"
             if text in line:
                 break
+
+
+def test_a_warning_lasts_as_long_as_the_result(recipe_command, files, tmp_path):
+    with_gap = Drift([0, 50, 100], np.zeros((3, 3)), measured=(0, 100))
+    with_gap.save(tmp_path / "truth.npz")
+    first = recipe_command("run", *files)
+    assert first.code == 0
+    (told,) = [line for line in first.err.splitlines() if "Locs_Post_Shift" in line]
+    second = recipe_command("run", *files)
+    assert states_of_lines(second.out) == {"cached"}
+    assert [line.partition("W100")[2] or line for line in second.err.splitlines() if "Locs_Post_Shift" in line], second.err
+    warned = [
+        problem for problem in json.loads(recipe_command("run", *files, "--json").out)["problems"] if problem["code"] == "W100"
+    ]
+    assert [problem["step"] for problem in warned] == ["Locs_Post_Shift"]
+    assert warned[0]["message"] in told
+
+
+def states_of_lines(text):
+    return {word for line in text.splitlines() for word in line.split() if word in ("cached", "done")}
+
+
+def test_a_report_is_one_file_with_everything_in_it(recipe_command, files, examples, tmp_path):
+    assert (
+        recipe_command("run", examples / "simulate_wormlike.yaml", "-p", "n_localizations=2000", "--report", "one.html").code == 0
+    )
+    page = (tmp_path / "one.html").read_text()
+    assert "Locs_Simulate" in page
+    assert "n_localizations" in page
+    assert "<svg" in page
+    assert "http://" not in page.replace("http://www.w3.org", ""), "it needs nothing else"
+    (tmp_path / "correct.yaml").write_text(RECIPE.replace("name: correct\n", "name: <script>alert(1)</script>\n"))
+    assert recipe_command("run", *files, "--report", "two.html").code == 0
+    assert "<script>alert" not in (tmp_path / "two.html").read_text()
+    failed = recipe_command("run", *files, "-p", "filters={nothing: [0, 1]}", "--report", "three.html")
+    assert failed.code != 0
+    nowhere = recipe_command("run", *files, "--report", "correct.yaml/four.html")
+    assert nowhere.code == 5

@@ -1,0 +1,61 @@
+"""The page: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from recipes_core.errors import EnvironmentFault
+from recipes_core.report.content import Section, short_path
+
+
+def render(title: str, sections: Sequence[Section], *, recipe: str, command: str, made: str, versions: Mapping[str, str]) -> str:
+    """The page as text.
+
+    Parameters
+    ----------
+    recipe : str
+        The recipe's YAML.
+    command : str
+        What was typed.
+    made : str
+        When and where, for the foot of the page.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("recipes_core.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["short"] = short_path
+    template = environment.get_template("page.html")
+    return template.render(
+        title=title,
+        sections=sections,
+        recipe=recipe,
+        command=command,
+        made=made,
+        versions=", ".join(f"{n} {v}" for n, v in versions.items()),
+    )
+
+
+def write_page(path: Path, content: str) -> None:
+    """Write a page as a whole or not at all.
+
+    Raises
+    ------
+    EnvironmentFault
+        Where it cannot be written.
+    """
+    stage = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stage.write_text(content, encoding="utf-8")
+        stage.replace(path)
+    except OSError as error:
+        stage.unlink(missing_ok=True)
+        raise EnvironmentFault(f"{path} cannot be written: {error.strerror or error}.", code="V120") from error
