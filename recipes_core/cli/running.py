@@ -66,6 +66,8 @@ def run_sessions(sessions: Sequence[Session], choices: Choices, cache: Cache | N
     tasks = _tasks(sessions, choices)
     refuse_collisions({task.session.name: task.session.destinations(task.layout, task.selection) for task in tasks})
     check_folder(tasks[0].layout.output_dir)
+    if choices.report:
+        check_folder(Path(choices.report).absolute().parent)
     if choices.show != "none":
         faults.echo_problems(problem for task in tasks for problem in task.session.warnings)
     listener = Listeners(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,5 +58,6 @@ def write_page(path: Path, content: str) -> None:
         stage.write_text(content, encoding="utf-8")
         stage.replace(path)
     except OSError as error:
-        stage.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            stage.unlink()
         raise EnvironmentFault(f"{path} cannot be written: {error.strerror or error}.", code="V120") from error
