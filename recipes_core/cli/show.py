@@ -77,8 +77,8 @@ class LiveTable(Listener):
         self.console = Console()
         self.plan: Plan | None = None
         self.results: dict[str, StepResult] = {}
-        self.running: tuple[str, float] | None = None
-        self.done = 0.0
+        self.running: dict[str, float] = {}
+        self.done: dict[str, float] = {}
         # Last: it draws the table at once.
         self.live = Live(console=self.console, refresh_per_second=8, transient=True, get_renderable=self._table)
 
@@ -87,10 +87,10 @@ class LiveTable(Listener):
         self.live.start()
 
     def step_started(self, step: PlannedStep) -> None:
-        self.running, self.done = (step.step, time.perf_counter()), 0.0
+        self.running[step.step] = time.perf_counter()
 
     def progress(self, step: str, done: float, total: float) -> None:
-        self.done = done / total if total else 0.0
+        self.done[step] = done / total if total else 0.0
 
     def message(self, step: str, text: str) -> None:
         self.console.print(f"[dim]{step}:[/dim] {_plain(text)}", highlight=False)
@@ -100,7 +100,7 @@ class LiveTable(Listener):
 
     def step_finished(self, result: StepResult) -> None:
         self.results[result.step] = result
-        self.running = None
+        self.running.pop(result.step, None)
 
     def run_finished(self, report: RunReport) -> None:
         self.live.stop()
@@ -119,10 +119,11 @@ class LiveTable(Listener):
         if result is not None:
             sign = "[green]✓[/green]" if result.state in ("done", "cached") else "[red]✗[/red]"
             return sign, f"{result.seconds:.1f} s" if result.state == "done" else result.state
-        if self.running and self.running[0] == planned.step:
-            seconds = time.perf_counter() - self.running[1]
-            bar = "━" * round(20 * self.done)
-            left = f"  {seconds * (1 / self.done - 1):.0f} s left" if self.done > 0.02 and seconds > 2 else ""
+        if planned.step in self.running:
+            seconds = time.perf_counter() - self.running[planned.step]
+            done = self.done.get(planned.step, 0.0)
+            bar = "━" * round(20 * done)
+            left = f"  {seconds * (1 / done - 1):.0f} s left" if done > 0.02 and seconds > 2 else ""
             return "[cyan]●[/cyan]", f"[cyan]{bar}[/cyan][dim]{'━' * (20 - len(bar))}[/dim]  {seconds:.0f} s{left}"
         return "[dim]·[/dim]", f"[dim]{planned.reason or planned.state.value}[/dim]"
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Callable, Iterator
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
+import numpy.typing as npt
+
+from recipes_core.module.context import available_threads
 
 
 class _Disk(io.RawIOBase):
@@ -93,3 +99,47 @@ def created(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
         with h5py.File(disk, "w", track_order=False) as file:
             yield file, disk.check
         disk.check()
+
+
+def write_chunks(
+    item: h5py.Dataset,
+    places: Iterable[tuple[int, ...]],
+    values_at: Callable[[tuple[int, ...]], npt.NDArray[Any]],
+    check: Callable[[], None],
+) -> None:
+    """Write a dataset with shuffle and gzip chunk by chunk, compressed on all processors.
+
+    HDF5 itself compresses in one thread. What is written is an ordinary deflate stream that every reader of HDF5 knows; it looks
+    for runs only, which on shuffled numbers saves as much as the full search and takes a third of its time.
+
+    Parameters
+    ----------
+    item : h5py.Dataset
+        Made with ``shuffle=True, compression="gzip"``.
+    places : iterable of tuple of int
+        Offset of each chunk.
+    values_at : callable
+        Offset -> values of the whole chunk.
+    check : callable
+        Raises what went wrong with the disk so far.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    n_threads = available_threads()
+
+    def compressed(place: tuple[int, ...]) -> tuple[tuple[int, ...], bytes]:
+        values = np.ascontiguousarray(values_at(place))
+        raw = values.view(np.uint8).reshape(-1, values.dtype.itemsize)
+        packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
+        return place, packer.compress(np.ascontiguousarray(raw.T)) + packer.flush()
+
+    pending: deque[Any] = deque()
+    with ThreadPoolExecutor(n_threads) as pool:
+        for place in places:
+            pending.append(pool.submit(compressed, place))
+            if len(pending) > 2 * n_threads:
+                item.id.write_direct_chunk(*pending.popleft().result())
+                check()
+        while pending:
+            item.id.write_direct_chunk(*pending.popleft().result())
+            check()

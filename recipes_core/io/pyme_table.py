@@ -15,7 +15,7 @@ from recipes_core.data.vocabulary import canonical_names, name_in, unit_of
 from recipes_core.errors import DataError, FormatError
 from recipes_core.io.content import Dataset, FileContent
 from recipes_core.io.hdf5 import is_hdf5, opened, own_datasets, require_stored
-from recipes_core.io.hdf5_writing import created
+from recipes_core.io.hdf5_writing import created, write_chunks
 from recipes_core.io.opening import loaded
 from recipes_core.io.pyme_metadata import read_metadata, write_metadata
 
@@ -164,16 +164,19 @@ def write(obj: Table, path: Path, record: Mapping[str, Any]) -> None:
     with created(path) as (file, check):
         chunk = max(1, min(len(obj), 2**18 // max(1, dtype.itemsize)))
         item = file.create_dataset(
-            name, (len(obj),), dtype, chunks=(chunk,), maxshape=(None,), shuffle=True, compression="gzip", compression_opts=3,
+            name, (len(obj),), dtype, chunks=(chunk,), maxshape=(None,), shuffle=True, compression="gzip", compression_opts=1,
             track_times=False,
         )  # fmt: skip
-        for start in range(0, len(obj), BLOCK):
-            stop = min(len(obj), start + BLOCK)
-            rows = np.empty(stop - start, dtype)
+
+        def rows(start: int) -> npt.NDArray[Any]:
+            # The last chunk is stored at full length.
+            part = np.zeros(chunk, dtype)
             for column, values in columns.items():
-                rows[column] = values[start:stop]
-            item[start:stop] = rows
-            check()
+                there = values[start : start + chunk]
+                part[column][: len(there)] = there
+            return part
+
+        write_chunks(item, ((start,) for start in range(0, len(obj), chunk)), lambda place: rows(place[0]), check)
         write_metadata(file, obj.metadata, obj.history, record)
 
 
