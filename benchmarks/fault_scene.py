@@ -148,6 +148,7 @@ class Zygote:
         self._send({**task, "out": str(out), "err": str(err)})
         while not isinstance(answer := self._receive(10.0), int):
             self._take(answer)
+        self._codes.pop(answer, None)  # of an earlier process with this number
         return answer
 
     def _take(self, answer: object) -> None:
@@ -189,6 +190,7 @@ class Scene:
         self.mark = uuid.uuid4().hex
         self._number = itertools.count()
         self._zygote = zygote
+        self.right_cache = folder / "right_cache"
         self._owns_zygote = zygote is None
         self._right: dict[int, dict[str, bytes]] = {}
         for path in (folder, folder / "said", self.temporary):
@@ -262,10 +264,14 @@ class Scene:
         """The files that a run without faults writes: name -> content."""
         if variant not in self._right:
             output = self.folder / f"right{variant}"
-            ended = self.call(*self.words(variant, output, "-q"), RECIPES_CACHE=str(self.folder / "right_cache"))
+            ended = self.call(*self.words(variant, output, "-q"), RECIPES_CACHE=str(self.right_cache))
             assert ended.code == 0, ended.err
-            self._right[variant] = {path.name: path.read_bytes() for path in sorted(output.iterdir())}
+            self.take_as_right(variant, output)
         return self._right[variant]
+
+    def take_as_right(self, variant: int, output: Path) -> None:
+        """Let the results of a run without faults be those that others must make."""
+        self._right[variant] = {path.name: path.read_bytes() for path in sorted(output.iterdir())}
 
     # -- what is there -------------------------------------------------------------------------------------------------------
 
@@ -283,7 +289,8 @@ class Scene:
             with contextlib.suppress(FileNotFoundError):
                 found += [str(path) for path in (self.cache / name).iterdir()]
         found += [str(path) for path in self.cache.glob("token-*")]
-        found += [str(path) for path in self.temporary.iterdir()]
+        # Dask sweeps its own folder when it is started again.
+        found += [str(path) for path in self.temporary.iterdir() if path.name != "dask-scratch-space"]
         return found
 
     def entries(self) -> list[str]:

@@ -17,6 +17,7 @@ VERBS = {
     "watch": ("recipes_core.cli.watch_command", "Run again when the recipe or an input changes."),
     "check": ("recipes_core.cli.check_command", "Report every fault of a recipe; run nothing."),
     "graph": ("recipes_core.cli.graph_command", "Show how the steps of a recipe are connected."),
+    "convert": ("recipes_core.cli.convert_command", "Convert a data file to another format."),
     "info": ("recipes_core.cli.info_command", "Show what is in a data file."),
     "cache": ("recipes_core.cli.cache_command", "Show or clear what is kept of earlier runs."),
     "runs": ("recipes_core.cli.runs_command", "Show and compare records of earlier runs."),

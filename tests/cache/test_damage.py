@@ -137,10 +137,11 @@ def test_what_was_removed_is_not_damaged(cache, publish):
 def test_images_that_vanish_while_in_use(cache, publish):
     key = publish(ImageStack(np.zeros((4, 100, 100))))
     back = cache.load(key)
-    elsewhere = pickle.loads(pickle.dumps(back.pixels if hasattr(back, "pixels") else back))
+    assert back.frames(0, 1).shape == (1, 1, 100, 100)
+    elsewhere = pickle.loads(pickle.dumps(back.source))
     cache.remove(key)
     with pytest.raises(EnvironmentFault, match="gone or damaged") as caught:
-        elsewhere.frames(0, 1)
+        elsewhere.read(0, 1)
     assert caught.value.code == "V320"
 
 

@@ -1,6 +1,7 @@
 """A folder with a small recipe, and the real command in processes of its own."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -45,8 +46,35 @@ def make_scene(tmp_path, zygote):
 
 
 @pytest.fixture
-def scene(make_scene):
-    return make_scene()
+def scene(make_scene, _right_cache):
+    made = make_scene()
+    made.right_cache = _right_cache
+    return made
+
+
+@pytest.fixture(scope="session")
+def _whole(tmp_path_factory, zygote):
+    """A cache with what the recipe makes."""
+    made = fault_scene.Scene(tmp_path_factory.mktemp("whole"), zygote=zygote)
+    assert made.call(*made.words(0, made.folder / "out")).code == 0
+    return made.cache
+
+
+@pytest.fixture(scope="session")
+def _right_cache(tmp_path_factory, _whole):
+    """What makes right results quickly; it grows."""
+    return Path(shutil.copytree(_whole, tmp_path_factory.mktemp("right") / "cache"))
+
+
+@pytest.fixture
+def filled(scene, _whole):
+    """A scene after a run."""
+    shutil.copytree(_whole, scene.cache)
+    ended = scene.call(*scene.words(0, scene.folder / "out"))
+    assert (ended.code, ended.err) == (0, "")
+    assert "done" not in ended.out
+    scene.take_as_right(0, scene.folder / "out")
+    return scene
 
 
 def problems(ended):

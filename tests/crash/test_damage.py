@@ -7,6 +7,7 @@ import pickle
 import shutil
 
 import numpy as np
+import pytest
 from blake3 import blake3
 
 from recipes_core.cache import Cache
@@ -30,48 +31,61 @@ def flip(path, at):
 
 
 CORRECTED = ("Locs_Post_Shift", "output_name")
+PLACES = [
+    CORRECTED,
+    ("Locs_Simulate", "output_localizations"),
+    ("Image_Pre_Downsample", "outputName"),
+    ("Locs_Render", "output_image"),
+]
+"""Each result of two, and what it is made of."""
+
 DAMAGE = {
     "flipped byte": lambda folder: flip(folder / "1.npy", 5000),
     "truncated column": lambda folder: os.truncate(folder / "0.npy", 1000),
-    "deleted file": lambda folder: (folder / "2.npy").unlink(),
+    "deleted file": lambda folder: (folder / "0.npy").unlink(),
     "manifest of zeros": lambda folder: (folder / NAME).write_bytes(b"\0" * 4096),
 }
 
 
-def run_with(scene, damage, *, place=CORRECTED, more=(), **environment):
-    """Run, damage an entry, and run again without the results."""
+def run_with(scene, damage, *, more=(), **environment):
+    """Run, damage entries (place -> what is done to it), and run again without the results."""
     output = scene.folder / "out"
-    if not scene.cache.exists():
-        assert scene.call(*scene.words(0, output)).code == 0
     shutil.rmtree(output, ignore_errors=True)
-    folder = entry(scene, *place)
-    damage(folder)
+    folders = {place: entry(scene, *place) for place in damage}
+    for place, folder in folders.items():
+        damage[place](folder)
     ended = scene.call(*scene.words(0, output, *more), **environment)
     assert ended.code == 0, ended.err
     lines = problems(ended)
-    assert len(lines) == 1, ended.err
-    assert "W130" in lines[0]
-    assert folder.name[:12] in lines[0]
-    assert len(scene.quarantine()) == 1
+    assert len(lines) == len(damage), ended.err
+    for folder in folders.values():
+        (line,) = (line for line in lines if folder.name[:12] in line)
+        assert "W130" in line
+        assert "damaged" in line
+    assert len(scene.quarantine()) == len(damage)
     assert scene.wrong_results(output, 0, complete=True) == []
     assert scene.damaged() == []
     shutil.rmtree(scene.cache / "quarantine")
 
 
-def test_damage_is_mended(scene):
-    for name, damage in DAMAGE.items():
-        print(name)
-        run_with(scene, damage)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (at > 0)) for at, name in enumerate(DAMAGE)])
+def test_damage_is_mended(filled, name):
+    run_with(filled, {CORRECTED: DAMAGE[name]})
+    again = filled.call(*filled.words(0, filled.folder / "out"))
+    assert (again.code, again.err) == (0, "")
 
 
-def test_damage_is_mended_by_workers(scene):
+def test_damage_everywhere_is_mended(filled):
+    """To make one result anew, another one is needed that is damaged too."""
+    run_with(filled, dict(zip(PLACES, DAMAGE.values(), strict=True)))
+
+
+def test_damage_is_mended_by_workers(filled):
     """A worker takes a damaged table: Locs_Render has to run, and takes what Locs_Post_Shift made."""
-    output = scene.folder / "out"
-    assert scene.call(*scene.words(0, output)).code == 0
     for port in ("output_image", "output_figure"):
-        shutil.rmtree(entry(scene, "Locs_Render", port))
-    shutil.rmtree(entry(scene, "Image_Pre_Downsample", "outputName"))
-    run_with(scene, DAMAGE["flipped byte"], more=("--executor", "processes", "--jobs", "1"))
+        shutil.rmtree(entry(filled, "Locs_Render", port))
+    shutil.rmtree(entry(filled, "Image_Pre_Downsample", "outputName"))
+    run_with(filled, {CORRECTED: DAMAGE["flipped byte"]}, more=("--executor", "processes", "--jobs", "1"))
 
 
 # whoever may write to the folder can also make the check of a manifest fit
@@ -204,36 +218,35 @@ HOSTILE = [
 MEMORY = 6 * 2**30
 
 
-def test_hostile_entries_are_refused(scene):
-    canary = scene.folder / "canary"
-    for attack in HOSTILE:
-        print(attack)
-        run_with(scene, lambda folder, attack=attack: attack(folder, canary), FAULT_MEMORY=str(MEMORY))
-        assert not canary.exists()
+@pytest.mark.parametrize("start", range(0, len(HOSTILE), len(PLACES)))
+def test_hostile_entries_are_refused(filled, start):
+    canary = filled.folder / "canary"
+    attacks = dict(zip(PLACES, HOSTILE[start : start + len(PLACES)], strict=False))
+    damage = {place: lambda folder, attack=attack: attack(folder, canary) for place, attack in attacks.items()}
+    run_with(filled, damage, FAULT_MEMORY=str(MEMORY))
+    assert not canary.exists()
 
 
-DEEP = "[" * 1_000_000 + "]" * 1_000_000
+DEEP = b"[" * 1_000_000 + b"]" * 1_000_000
+SMALL = ("memo", "stamps", "history", "runs", "pins", "locks")
 
 
-def test_hostile_small_files_are_ignored(scene):
+OTHERS = [pytest.param(content, marks=pytest.mark.slow) for content in (b"\x80\x04.", b"null", b"[]", b"{}")]
+
+
+@pytest.mark.parametrize("content", [DEEP, b"\0" * 4096, *OTHERS], ids=lambda content: str(content[:3]))
+def test_hostile_small_files_are_ignored(filled, content):
     """Memos of digests, stamps of results, what is known of earlier runs, their records, pins and names of holders."""
-    output = scene.folder / "out"
-    assert scene.call(*scene.words(0, output)).code == 0
-    for name in ("memo", "stamps", "history", "runs", "pins", "locks"):
-        files = [*(scene.cache / name).glob("*"), scene.cache / name / "more.json"]
-        for content in (DEEP.encode(), b"\0" * 4096, b"\x80\x04.", b"null", b"[]", b"{}"):
-            for path in files:
-                if path.suffix != ".lock":
-                    path.write_bytes(content)
-            ended = scene.call(*scene.words(0, output), FAULT_MEMORY=str(MEMORY))
-            assert (ended.code, ended.err) == (0, ""), (name, content[:10], ended.err)
-            assert scene.wrong_results(output, 0, complete=True) == []
-        for words in (
-            ("runs", "ls"),
-            ("cache", "ls"),
-            ("cache", "gc"),
-            ("explain", str(scene.recipe)),
-            ("status", str(scene.recipe)),
-        ):
-            ended = scene.call(*words, FAULT_MEMORY=str(MEMORY))
-            assert ended.code == 0, (name, words, ended.err)
+    output = filled.folder / "out"
+    commands = [filled.words(0, output)]
+    if content == DEEP:
+        recipe = str(filled.recipe)
+        commands += [["runs", "ls"], ["cache", "ls"], ["cache", "gc"], ["explain", recipe], ["status", recipe]]
+    for words in commands:
+        files = [path for name in SMALL for path in (*(filled.cache / name).glob("*"), filled.cache / name / "more.json")]
+        for path in files:
+            if path.suffix != ".lock":
+                path.write_bytes(content)
+        ended = filled.call(*words, FAULT_MEMORY=str(MEMORY))
+        assert (ended.code, ended.err) == (0, ""), words
+        assert filled.wrong_results(output, 0, complete=True) == []

@@ -51,6 +51,7 @@ def runs_without_cache(scene, *more, said="W130", **environment):
 
 
 PROCESSES = ("--executor", "processes", "--jobs", "1")
+WAYS = pytest.mark.parametrize("more", [(), pytest.param(PROCESSES, marks=pytest.mark.slow)], ids=["serial", "processes"])
 
 
 @pytest.mark.parametrize("more", [(), PROCESSES], ids=["serial", "processes"])
@@ -101,7 +102,7 @@ def test_results_that_may_not_grow(scene):
     refuses(scene, output, "--target", "corrected", FAULT_FILE_SIZE="100000")
 
 
-@pytest.mark.parametrize("more", [(), PROCESSES], ids=["serial", "processes"])
+@WAYS
 def test_a_read_only_cache(scene, small_disk, more):
     folder = small_disk("cache", "10M")
     subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
@@ -137,7 +138,6 @@ def test_a_cache_of_somebody_else(zygote, tmp_path):
         for path in (output, scene.temporary, scene.folder / "said"):
             path.mkdir(exist_ok=True)
             path.chmod(0o777)
-        scene.right(0)
         scene.cache.mkdir(mode=0o755)
         runs_without_cache(scene, FAULT_USER="65534")
         assert list(scene.cache.iterdir()) == []
@@ -148,7 +148,7 @@ def reachable(folder):
     return all(path.stat().st_mode & 0o001 for path in folder.parents)
 
 
-@pytest.mark.parametrize("more", [(), PROCESSES], ids=["serial", "processes"])
+@WAYS
 def test_a_file_for_a_cache(scene, more):
     scene.cache.write_text("a file")
     runs_without_cache(scene, *more)
@@ -162,16 +162,15 @@ def test_a_cache_of_another_format(scene):
     assert [path.name for path in scene.cache.iterdir()] == ["FORMAT"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 100], ids=["empty", "zeros"])
-def test_a_format_that_a_crash_of_the_machine_has_lost(scene, content):
+@pytest.mark.parametrize("content", [b"", pytest.param(b"\0" * 100, marks=pytest.mark.slow)], ids=["empty", "zeros"])
+def test_a_format_that_a_crash_of_the_machine_has_lost(filled, content):
     """No human need repair it: entries are checked by themselves."""
-    output = scene.folder / "out"
-    assert scene.call(*scene.words(0, output)).code == 0
-    (scene.cache / "FORMAT").write_bytes(content)
+    output = filled.folder / "out"
+    (filled.cache / "FORMAT").write_bytes(content)
     for path in output.iterdir():
         path.unlink()
-    ended = scene.call(*scene.words(0, output))
+    ended = filled.call(*filled.words(0, output))
     assert (ended.code, ended.err) == (0, "")
     assert "done" not in ended.out
-    assert scene.call(*scene.words(1, scene.folder / "other")).err == ""
-    assert (scene.cache / "FORMAT").read_text() == "1\n"
+    assert filled.call(*filled.words(1, output)).err == ""
+    assert (filled.cache / "FORMAT").read_text() == "1\n"

@@ -150,7 +150,10 @@ def test_a_run_that_was_killed_goes_on_inside_a_step(cache, log, executor):
     recipes = f"[Recipe([Squares(n=30, seconds=0.15, log={log!r})], cache=cache)]"
     with start(cache, recipes, executor) as process:
         wait_for(lambda: len(list(Cache(cache.root).entries())) >= 6)
+        children = psutil.Process(process.pid).children(recursive=True)
         process.kill()
+        process.wait()
+    wait_for(lambda: gone(children))
     kept = len(list(Cache(cache.root).entries()))
     before = len(lines(log))
     with start(cache, recipes.replace("seconds=0.15", "seconds=0.0"), executor) as process:

@@ -223,7 +223,7 @@ def _own_cluster(n_workers: int, distributed: Any) -> Iterator[Any]:
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": _MOST_DEATHS}), distributed.LocalCluster(
             n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", silence_logs=50,
-            memory_limit=0,
+            memory_limit=0, preload=["recipes_core.run.executors.dask_worker"],
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):  # fmt: skip
