@@ -58,6 +58,8 @@ def values_of(parameter):
         found = st.text(max_size=12) if type(parameter) is Str else st.sampled_from(words)
     else:
         raise AssertionError(f"no values for {type(parameter).__name__}")
+    # Some modules accept fewer values than their kind of parameter can hold.
+    found = st.one_of(st.just(parameter.default_value), found.filter(lambda value: accepts(parameter, value)))
     return st.one_of(st.none(), found) if parameter.optional else found
 
 
