@@ -131,7 +131,7 @@ def write_chunks(
         values = np.ascontiguousarray(values_at(place))
         raw = values.view(np.uint8).reshape(-1, values.dtype.itemsize)
         packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
-        return place, packer.compress(np.ascontiguousarray(raw.T)) + packer.flush()
+        return place, packer.compress(np.ascontiguousarray(raw.T).tobytes()) + packer.flush()
 
     pending: deque[Any] = deque()
     with ThreadPoolExecutor(n_threads) as pool:

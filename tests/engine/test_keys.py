@@ -19,6 +19,7 @@ from recipes_core.ports import Bool, Bounds, Choice, FilePath, FilePaths, Float,
 MODULES = sorted(registry().modules)
 
 
+ANYTHING = (0, 1, 2.5, True, "a", "0:10", (1, 2), {"a": 1}, {"b": 2.5})
 WORDS = ("", "a", "none", "constant", "linear", "polynomial(3)", "spline", "0:10", "-30:0", "x", "frame")
 
 
@@ -57,7 +58,7 @@ def values_of(parameter):
         words = [word for word in WORDS if accepts(parameter, word)]
         found = st.text(max_size=12) if type(parameter) is Str else st.sampled_from(words)
     else:
-        raise AssertionError(f"no values for {type(parameter).__name__}")
+        found = st.sampled_from([value for value in ANYTHING if accepts(parameter, value)])
     # Some modules accept fewer values than their kind of parameter can hold.
     found = st.one_of(st.just(parameter.default_value), found.filter(lambda value: accepts(parameter, value)))
     return st.one_of(st.none(), found) if parameter.optional else found
