@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import time
@@ -95,9 +94,11 @@ def _file_lock(path: Path) -> FileLock:
 
 
 def _holder_named(layout: Layout, key: str) -> str:
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
-        found = json.loads(_holder(layout, key).read_bytes())
-        return f"another run (pid {int(found['pid'])} on {str(found['host'])[:80]}) is at it"
+    place = _holder(layout, key)
+    with contextlib.suppress(OSError, ValueError):
+        text = place.read_text(encoding="utf-8") if os.name == "nt" else str(place.readlink())
+        pid, _, host = text.partition("@")
+        return f"another run (pid {int(pid)} on {host[:80]}) is at it"
     return "another run is at it"
 
 
@@ -106,8 +107,17 @@ def _holder(layout: Layout, key: str) -> Path:
 
 
 def _sign(layout: Layout, key: str) -> None:
+    """Say who holds a lock, in one step of the file system: it is done for every step of every recipe."""
+    place, text = _holder(layout, key), f"{os.getpid()}@{platform.node()}"
     with contextlib.suppress(OSError):
-        write_atomically(_holder(layout, key), json.dumps({"pid": os.getpid(), "host": platform.node()}).encode())
+        if os.name == "nt":  # links are a privilege there
+            write_atomically(place, text.encode())
+            return
+        try:
+            place.symlink_to(text)
+        except FileExistsError:  # of a holder that was killed
+            place.unlink()
+            place.symlink_to(text)
 
 
 def sweep(layout: Layout, older_than: float) -> None:

@@ -292,7 +292,7 @@ class Cache:
                 content = manifest.to_bytes()
             except TypeError as error:
                 raise NotCacheable(f"the metadata of a {packed.kind} cannot be kept: {error}") from error
-            write_manifest(stage, content)
+            write_manifest(stage, content, alone=not manifest.files)
             there = self._put_in_place(stage, target, manifest, replace)
         self._damaged.discard(key)
         self._stuck.discard(key)

@@ -54,15 +54,23 @@ def write_arrays(folder: Path, packed: Packed) -> tuple[StoredArray, ...]:
     return tuple(stored)
 
 
-def write_manifest(folder: Path, content: bytes) -> None:
-    """Write the manifest, the last file of an entry, and bring the names in the folder to the disk."""
+def write_manifest(folder: Path, content: bytes, *, alone: bool) -> None:
+    """Write the manifest, the last file of an entry, and bring the names in the folder to the disk.
+
+    Parameters
+    ----------
+    alone : bool
+        Whether it is the only file. Its name then goes without a flush of its own: an entry that lost it to a power cut has no
+        manifest and counts as damaged, which costs time only, and flushing twice would double the price of small results.
+    """
     descriptor = os.open(folder / NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         _write_all(descriptor, memoryview(content))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    flush_folder(folder)
+    if not alone:
+        flush_folder(folder)
 
 
 def _inline_names(packed: Packed) -> set[str]:
