@@ -19,6 +19,15 @@ def _ref(name: str, file: str, summary: str, *old_prefixes: str, aliases: tuple[
 _DRIFT = "chung_cc"
 
 MODULES: tuple[ModuleRef, ...] = (
+    _ref("Detect", "localize_detect", "Finds spots in chosen frames and shows them: a test of a fit's settings."),
+    _ref("Localize", "localize_any", "Localizes with any fit; takes what is left out from the movie's metadata."),
+    _ref("LatGaussFitFR", "localize_fit", "Localizes by least squares as PYME does."),
+    _ref("AstigGaussFitFR", "localize_fit", "Localizes by least squares with two widths, as PYME does."),
+    _ref("GaussMLE", "localize_fit", "Localizes by maximum likelihood."),
+    _ref("AstigGaussMLE", "localize_fit", "Localizes by maximum likelihood with two widths, for astigmatic 3D."),
+    _ref("Astig_Calibrate", "localize_astig", "Measures how the widths of a spot change with z, from beads at known z."),
+    _ref("Astig_Z", "localize_astig", "Gives localizations z from their two widths and a calibration."),
+    _ref("Locs_Drift", "drift_auto", "Measures the drift of localizations, undoes it, and says whether it can be believed."),
     _ref("Locs_RCC", "drift_rcc", "Drift of localizations by redundant cross-correlation.", _DRIFT),
     _ref("Locs_AIM", "drift_aim", "Drift of localizations by adaptive intersection maximization."),
     _ref("Locs_Entropy", "drift_entropy", "Drift of localizations at minimum entropy, frame by frame."),
@@ -51,6 +60,7 @@ MODULES: tuple[ModuleRef, ...] = (
     _ref("Movie_Simulate", "simulate_movie", "Simulates a movie of blinking molecules, with the truth beside it."),
     _ref("Locs_Add_Drift", "drift_truth", "Moves localizations by a drift of known velocity and diffusion."),
     _ref("Locs_RMSE", "drift_truth", "How far a drift or a table is from a known one."),
+    _ref("Evaluate_Localizations", "evaluate", "Compares localizations with the truth: Jaccard index, errors, efficiency."),
     _ref("NeNA", "resolution", "Localization precision from nearest neighbours in consecutive frames."),
     _ref("FRC", "resolution", "Resolution by Fourier ring correlation."),
     _ref("Locs_Render", "render", "Renders localizations as an image or an image series."),

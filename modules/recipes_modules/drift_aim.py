@@ -39,8 +39,9 @@ class Locs_AIM(ModuleBase):
 
     Other than in the paper, cells count by the logarithm of their localizations, the reference of the first round grows with the
     segments that were found, and the peak is the highest point of the smoothed counts. Standard errors come from how far both
-    halves of the field, taken as on a chessboard, lie apart; they are those of a segment's mean position. What is common to all
-    segments, as errors of a structure seen by few localizations, does not show in them.
+    halves of the field, taken as on a chessboard, lie apart, and from how far the drift strays from its course within a segment,
+    judged by how it does from one to the next (for drift that is smooth within segments but not from one to the next, that is too
+    much). What is common to all segments, as errors of a structure seen by few localizations, does not show in them.
 
     z follows once x and y are corrected, in segments of its own (`segmentation_z`) and cells of twice the size, for it is known
     less precisely and needs more localizations. Rows with NaN take no part, rows need not be in order.

@@ -17,6 +17,8 @@ from recipes_modules.drift_figures import drift_figure
 from recipes_modules.drift_residuals import residual_figure
 
 METHODS = ("RCC", "MCC", "DCC")
+DOUBTFUL = 0.7
+"""Where fewer of the pairs that could agree by more than chance do so, a warning says so."""
 _NO_CACHE = "no longer needed: large intermediate arrays go to scratch, which cleans itself up"
 
 
@@ -35,7 +37,11 @@ class Locs_RCC(ModuleBase):
     Rows with NaN take no part. Windows without localizations are left out. A last window that the movie fills by less than half
     joins the one before it. Localizations that overlapping windows share are not compared with themselves.
 
-    The standard errors of RCC come from how far the earlier and the later half of each window lie apart. Those of MCC come from
+    Where pairs agree no better than chance makes them, the drift is lost and the step fails; where many disagree, a warning says so.
+    DCC, and a `corr_window` of 1, have no pairs to spare for that.
+
+    The standard errors of RCC come from how far the earlier and the later half of each window lie apart, and from how far the drift
+    strays from its course within a window, judged by how it does from one to the next. Those of MCC come from
     the disagreement among the pairs; what a window's own localizations contribute is common to all of its pairs and does not show
     there, so they are too small.
 
@@ -115,6 +121,11 @@ class Locs_RCC(ModuleBase):
         found = method(ctx, cloud, settings, keep_correlations=ctx.wanted("output_cross_cor"))
         if found.n_unplaced:
             ctx.warn(f"{found.n_unplaced} windows do not correlate with the others and were left out")
+        if found.agreement < DOUBTFUL:
+            ctx.warn(
+                f"only {found.agreement:.0%} of the pairs of windows that could contradict the others agree with them: the drift is "
+                "doubtful; windows may be too short for the localizations, or too long for the drift"
+            )
         _tell(ctx, found.solution, self.shift_max, "nm")
         windows = found.windows
         drift = Drift(windows.node, found.solution.positions, error=found.solution.error, measured=windows.measured)

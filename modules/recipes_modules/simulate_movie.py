@@ -133,7 +133,8 @@ class Movie_Simulate(ModuleBase):
         metadata = self._metadata(maps)
         made: dict[str, Any] = {"output_image": ImageStack(movie, metadata=metadata)}
         made["output_localizations"] = Localizations(
-            {name: truth[name].astype(np.int32 if name in ("frame", "site") else np.float32) for name in truth}, metadata=metadata
+            {name: truth[name].astype(np.int32 if name in ("frame", "site") else np.float32) for name in truth},
+            metadata=metadata | self._field(),
         )
         for name in ("dark", "variance", "flatfield"):
             if ctx.wanted(f"output_{name}_map"):
@@ -184,10 +185,10 @@ class Movie_Simulate(ModuleBase):
             if not good.all():
                 raise DataError(
                     f"{np.count_nonzero(~good):,} rows of the structure have no place (x or y is not finite).",
-                    code="D520", hint="Remove them with FilterTable before.",
+                    code="D540", hint="Remove them with FilterTable before.",
                 )  # fmt: skip
             if not len(structure):
-                raise DataError("the structure has no rows.", code="D520", hint="Give a table with a site in each row.")
+                raise DataError("the structure has no rows.", code="D540", hint="Give a table with a site in each row.")
             z = np.nan_to_num(np.asarray(structure["z"], float)) if "z" in structure else np.zeros(len(structure))
             return np.column_stack([structure["x"], structure["y"], z]).astype(np.float64)
         if self.structure == "uniform":
@@ -205,7 +206,7 @@ class Movie_Simulate(ModuleBase):
         sites = sites[((sites[:, :2] >= low) & (sites[:, :2] <= high)).all(axis=1)]
         if not len(sites):
             raise DataError(
-                "no part of the structure lies in the frame.", code="D520", hint="Set n_filaments, n_grids or size higher."
+                "no part of the structure lies in the frame.", code="D540", hint="Set n_filaments, n_grids or size higher."
             )
         return sites
 
@@ -226,7 +227,7 @@ class Movie_Simulate(ModuleBase):
             photons = np.asarray(rows["photons"], np.float64)
             if not (np.isfinite(photons) & (photons >= 0)).all():
                 raise DataError(
-                    "the structure's column 'photons' holds numbers that are below 0 or not finite.", code="D520",
+                    "the structure's column 'photons' holds numbers that are below 0 or not finite.", code="D540",
                     hint="Filter the rows before, or leave the column out: then the parameter photons counts.",
                 )  # fmt: skip
         else:
@@ -235,7 +236,7 @@ class Movie_Simulate(ModuleBase):
         order = order[(frames[order] >= 0) & (frames[order] < self.n_frames)]
         if not len(order):
             raise DataError(
-                f"no row of the structure lies in frames 0 to {self.n_frames - 1}.", code="D520", hint="Set n_frames higher."
+                f"no row of the structure lies in frames 0 to {self.n_frames - 1}.", code="D540", hint="Set n_frames higher."
             )
         return frames[order], order, photons[order]
 
@@ -253,7 +254,7 @@ class Movie_Simulate(ModuleBase):
             widening = 1 + t**2 + self.cubic[axis] * t**3 + self.quartic[axis] * t**4
             if np.any(widening <= 0):
                 raise DataError(
-                    "the calibration gives a molecule no width: cubic or quartic terms outweigh the others.", code="D520",
+                    "the calibration gives a molecule no width: cubic or quartic terms outweigh the others.", code="D540",
                     hint="Set depth lower, or quartic higher.",
                 )  # fmt: skip
             found.append(self.psf_sigma * np.sqrt(widening))
@@ -275,15 +276,15 @@ class Movie_Simulate(ModuleBase):
         planes = stack.asarray()
         if 1 not in planes.shape[:2]:
             raise DataError(
-                f"the psf has {planes.shape[0]} images of {planes.shape[1]} planes; it is one stack.", code="D520",
+                f"the psf has {planes.shape[0]} images of {planes.shape[1]} planes; it is one stack.", code="D540",
                 hint="Choose one of its images.",
             )  # fmt: skip
         planes = planes.reshape(-1, *planes.shape[2:])
         voxel = stack.require_pixel_size()
         if len(planes) > 1 and voxel[2] <= 0:
-            raise DataError("the psf has no distance of planes.", code="D520", hint="Give voxelsize.z in um in its metadata.")
+            raise DataError("the psf has no distance of planes.", code="D540", hint="Give voxelsize.z in um in its metadata.")
         if not np.isfinite(planes).all() or planes.max() <= planes.min():
-            raise DataError("the psf holds no spot: it is constant or not finite.", code="D520", hint="Look at the file.")
+            raise DataError("the psf holds no spot: it is constant or not finite.", code="D540", hint="Look at the file.")
         ready = prepare_stack(planes, voxel, (pixel, pixel), self.psf_centre)
 
         def stacks(image: Any, rows: dict[str, Any]) -> None:
@@ -325,6 +326,13 @@ class Movie_Simulate(ModuleBase):
             "noise": np.sqrt(maps["variance"] * maps["flatfield"] ** 2),
             "full_scale": float(2**self.bits - 1),
         }
+
+    def _field(self) -> dict[str, Any]:
+        low, edge = -self.pixel_size / 2, self.pixel_size
+        width, height = self.size
+        return {
+            "ImageBounds.x0": low, "ImageBounds.x1": low + width * edge, "ImageBounds.y0": low, "ImageBounds.y1": low + height * edge,
+        }  # fmt: skip
 
     def _metadata(self, maps: dict[str, Any]) -> dict[str, Any]:
         camera = Camera(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes_core.io.content import Dataset, FileContent
-from recipes_core.io.describing import describe
+from recipes_core.io.describing import describe, describe_columns
 from recipes_core.io.opening import load, open_file
 from recipes_core.io.recording import looks_like_result, read_record
 from recipes_core.io.writing import check_writable_as, default_suffix, known_suffix, save, sweep
@@ -33,6 +33,7 @@ __all__ = [
     "check_writable_as",
     "default_suffix",
     "describe",
+    "describe_columns",
     "known_suffix",
     "load",
     "looks_like_result",

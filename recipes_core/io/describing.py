@@ -31,6 +31,11 @@ def describe(path: str | Path) -> dict[str, Any]:
     }
 
 
+def describe_columns(path: str | Path) -> tuple[str, ...]:
+    """Columns, by their names in memory, of the first table in a file."""
+    return next((tuple(dataset.columns) for dataset in open_file(path).datasets if dataset.columns is not None), ())
+
+
 def _describe(dataset: Dataset) -> dict[str, Any]:
     obj = dataset.load()
     result: dict[str, Any] = {"name": dataset.name, "type": dataset.kind.__name__, "summary": obj.summary()}

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import h5py
 
 from recipes_core.errors import FormatError
+from recipes_core.io.hdf5_chunks import require_bounded
 
+DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""What h5py raises where a file is damaged; names that are no UTF-8 are a ValueError."""
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MOST_COMPRESSED = 2000
 """How many times smaller than its content a dataset may be on disk; the compressors of HDF5 reach about 1000."""
+TABLES_COMPRESSED = 200
+"""The same for tables, which are read as a whole; those of molecules shrink to a tenth at best."""
 _SMALL = 64 * 2**20
+_SMALL_TABLE = 256 * 2**20
 
 
 def is_hdf5(head: bytes) -> bool:
     """Whether a file begins like HDF5."""
     return head.startswith(SIGNATURE)
+
+
+def answers(path: Path, question: Callable[[h5py.File], bool]) -> bool:
+    """What a file says to a question of a reader; False where it is damaged, so that the reader of all HDF5 files says so."""
+    try:
+        with h5py.File(path, "r") as file:
+            return question(file)
+    except DAMAGED:
+        return False
 
 
 @contextlib.contextmanager
@@ -27,7 +42,9 @@ def opened(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError, MemoryError) as error:
+    except FormatError:
+        raise
+    except (*DAMAGED, MemoryError) as error:
         # h5py words the same damage in many ways; the first line says what matters.
         reason = str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__
         raise FormatError(f"{path} is damaged or cut off: {reason}") from error
@@ -55,13 +72,21 @@ def own_datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
             yield name, item
 
 
-def require_stored(path: Path, item: h5py.Dataset) -> None:
-    """Raise FormatError where a dataset claims to hold far more than the file can hold."""
+def require_stored(path: Path, item: h5py.Dataset, *, lazy: bool = False) -> None:
+    """Raise FormatError where a dataset claims to hold far more than the file can hold.
+
+    Parameters
+    ----------
+    lazy : bool
+        Whether it is read in parts; such data may be compressed as far as HDF5 can.
+    """
     stored = item.id.get_storage_size()
-    if item.nbytes > _SMALL + MOST_COMPRESSED * stored:
+    if item.nbytes > (_SMALL + MOST_COMPRESSED * stored if lazy else _SMALL_TABLE + TABLES_COMPRESSED * stored):
         raise FormatError(
             f"{path}: '{item.name.strip('/')}' claims to hold {item.nbytes / 2**30:.1f} GiB, but the file holds {stored} bytes of it."
         )
+    if not lazy:
+        require_bounded(path, item)
 
 
 def _has_known_type(item: h5py.Dataset) -> bool:

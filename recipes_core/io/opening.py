@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import glob
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 from recipes_core.data import DataObject, HistoryEntry
+from recipes_core.data.vocabulary import BY_NAME
 from recipes_core.errors import DataError, FormatError, RecipeError, UsageError, did_you_mean
-from recipes_core.io.content import FileContent
+from recipes_core.io import sidecar
+from recipes_core.io.content import Dataset, FileContent
 from recipes_core.plugins import registry
 
 HEAD = 4096
-OPTIONS = ("table", "pixel_size")
+OPTIONS = ("table", "pixel_size", "unit", "frame_base", "origin", "swap_xy", "decimal", *BY_NAME)
+"""What may stand behind the name of a file: what its reader cannot know, and columns (``?x=NAME&y=NAME``)."""
 
 
 def open_file(path: str | Path, **options: Any) -> FileContent:
@@ -44,8 +48,9 @@ def open_file(path: str | Path, **options: Any) -> FileContent:
         reader = ref.load()
         if reader.sniff(place, head):
             _require_known(options, reader, place, ref.summary)
-            content = _guarded(reader, place, options, ref.summary)
-            return _selected(content, table)
+            beside, told, notes = _beside(place)
+            content = _guarded(reader, place, {**_told_options(reader, told), **options}, ref.summary)
+            return _selected(_with_metadata(content, beside, told, notes), table)
     raise FormatError(f"{place}: {_looks_like(place, head)}", hint=_known_formats())
 
 
@@ -97,15 +102,30 @@ def split_query(path: str | Path) -> tuple[Path, dict[str, str]]:
     return Path(name), pairs
 
 
+def takes_option(path: Path, name: str) -> bool:
+    """Whether the reader of a file has an option of that name."""
+    require_existing(path)
+    head = head_of(path)
+    reader = next((reader for ref in registry().readers.values() if (reader := ref.load()).sniff(path, head)), None)
+    return reader is not None and name in inspect.signature(reader.open_content).parameters
+
+
 def is_glob(path: Path) -> bool:
     """Whether a path names several files by a pattern."""
     return not _exists(path) and glob.has_magic(str(path))
 
 
-def loaded(obj: DataObject, path: Path, format_name: str, table: str = "", metadata: dict[str, Any] | None = None) -> DataObject:
-    """Label what was read with where it came from; a history that the file itself carries comes first."""
+def loaded(
+    obj: DataObject,
+    path: Path,
+    format_name: str,
+    table: str = "",
+    metadata: dict[str, Any] | None = None,
+    told: Mapping[str, Any] | None = None,
+) -> DataObject:
+    """Label what was read with where it came from and what was converted (`told`); a history of the file itself comes first."""
     source = {"path": path.name, "format": format_name, **({"table": table} if table else {})}
-    entry = HistoryEntry(step=path.stem, module="file", inputs=source)
+    entry = HistoryEntry(step=path.stem, module="file", parameters=dict(told or {}), inputs=source)
     return obj.with_provenance(metadata={**(metadata or {}), **obj.metadata}, history=(*obj.history, entry))
 
 
@@ -158,6 +178,52 @@ def _guarded(reader: Any, path: Path, options: dict[str, Any], summary: str) -> 
     except Exception as error:  # the libraries below raise what they like on damaged files
         raise FormatError(f"{path} looks like {summary} but is damaged: {type(error).__name__}: {error}") from error
     return content
+
+
+def _beside(path: Path) -> tuple[Path | None, dict[str, Any], tuple[str, ...]]:
+    """The file beside that holds metadata, what it says, and notes."""
+    place = sidecar.find(path)
+    if place is None:
+        return None, {}, ()
+    told, notes = sidecar.read(place)
+    return (place, told, notes) if told or notes else (None, {}, ())
+
+
+def _told_options(reader: Any, told: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file beside says that the reader asks for: the pixel size, and columns of a table with their unit."""
+    parameters = inspect.signature(reader.open_content).parameters
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    found: dict[str, Any] = {}
+    for key, value in told.items():
+        name = key.removeprefix(sidecar.COLUMNS)
+        if name != key and (name in parameters or (takes_any and name in BY_NAME)) and isinstance(value, (str, int, float)):
+            found[name] = str(value)
+    size = told.get("voxelsize.x")
+    if "pixel_size" in parameters and isinstance(size, (int, float)) and size > 0:
+        found.setdefault("pixel_size", size * 1000)
+    return found
+
+
+def _with_metadata(content: FileContent, beside: Path | None, told: Mapping[str, Any], notes: tuple[str, ...]) -> FileContent:
+    """The content with what a file beside says of it, which comes before what the file says itself."""
+    if beside is None:
+        return content
+    kept = {key: value for key, value in told.items() if not key.startswith(sidecar.COLUMNS)}
+
+    def labelled(dataset: Dataset) -> Dataset:
+        def load() -> DataObject:
+            obj = dataset.load()
+            return obj.with_provenance(metadata={**obj.metadata, **kept})
+
+        return replace(dataset, load=load)
+
+    return replace(
+        content,
+        datasets=tuple(labelled(dataset) for dataset in content.datasets),
+        metadata={**content.metadata, **kept},
+        notes=(*content.notes, f"metadata from {beside.name}", *notes),
+        files=(*content.files, beside),
+    )
 
 
 def _selected(content: FileContent, table: str | None) -> FileContent:

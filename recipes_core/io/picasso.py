@@ -1,160 +1,215 @@
-"""Picasso: .hdf5 with a table `locs`, and beside it a .yaml with one document for each step that was done."""
+"""Picasso: .hdf5 with a table `locs`, and beside it a .yaml with one document for each step that was done.
+
+From version 0.11 on, Picasso stores the documents in the file as well, as JSON text under `metadata`; the .yaml comes first.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-import yaml
 
-from recipes_core.data import DataObject, Localizations
+from recipes_core.data import DataObject, Localizations, Table
 from recipes_core.data.vocabulary import canonical, name_in, unit_of
 from recipes_core.errors import DataError, FormatError
 from recipes_core.io.content import Dataset, FileContent
-from recipes_core.io.hdf5 import is_hdf5, opened
+from recipes_core.io.conventions import Conventions
+from recipes_core.io.hdf5 import answers, is_hdf5, opened, own_dataset, own_datasets, require_stored
 from recipes_core.io.hdf5_writing import created
 from recipes_core.io.opening import loaded
-from recipes_core.io.records import from_json, history_to_json, to_json
+from recipes_core.io.picasso_yaml import (
+    EMBEDDED,
+    YAML_KEY,
+    beside,
+    embedded_text,
+    first,
+    pixel_size_of,
+    read_embedded,
+    read_stored_record,
+    read_yaml,
+    yaml_text,
+)
 
 FORMAT = "Picasso"
 TABLE = "locs"
-IN_PIXELS = ("x", "y", "error_x", "error_y", "sigma_x", "sigma_y")
-YAML_KEY = "Picasso.yaml"
-RECORD = "Record"
-MOST_YAML = 10 * 2**20
+BLOCK = 200_000
+IN_PIXELS = frozenset(
+    {
+        "x",
+        "y",
+        "error_x",
+        "error_y",
+        "sigma_x",
+        "sigma_y",
+        "error_sigma_x",
+        "error_sigma_y",
+        "x_pick_rot",
+        "y_pick_rot",
+        "std_x",
+        "std_y",
+    }
+)
+"""Columns, by their name in memory, that Picasso counts in pixels."""
 
 
 class Picasso:
-    """Reader of Picasso localizations."""
+    """Reader of Picasso localizations: of all, of picks, and of molecules."""
 
     @staticmethod
     def sniff(path: Path, head: bytes) -> bool:
         """Whether it is HDF5 with a table of that name and pixel-based columns."""
-        if not is_hdf5(head):
-            return False
-        try:
-            with h5py.File(path, "r") as file:
-                item = file.get(TABLE)
-                return isinstance(item, h5py.Dataset) and {"x", "y", "frame"} <= set(item.dtype.names or ())
-        except (OSError, RuntimeError, TypeError):
-            return False
+        return is_hdf5(head) and answers(path, _holds_localizations)
 
     @staticmethod
-    def open_content(path: Path, pixel_size: float | str | None = None) -> FileContent:
+    def open_content(path: Path, pixel_size: float | str | None = None, frame_base: int | str | None = None) -> FileContent:
         """The localizations, in nm.
 
         Parameters
         ----------
         pixel_size : float, optional
             nm; by default that of the .yaml file.
+        frame_base : int, optional
+            What the file calls the first frame; 0 by default.
+
+        Raises
+        ------
+        FormatError
+            Where the pixel size is not known; the message says how to give it.
         """
-        documents, text = _read_yaml(_beside(path))
-        size = _pixel_size(path, documents, pixel_size)
-        metadata: dict[str, Any] = {"voxelsize.x": size / 1000, "voxelsize.y": size / 1000, "voxelsize.units": "um"}
-        for key in ("Width", "Height", "Frames"):
-            value = _first(documents, key)
-            if isinstance(value, int):
-                metadata[f"Picasso.{key}"] = value
-        if text:
-            metadata[YAML_KEY] = text
+        documents, text = read_yaml(beside(path))
         with opened(path) as file:
-            item = file[TABLE]
-            names = [name for name in item.dtype.names if item.dtype[name].kind in "fiub" and item.dtype[name].shape == ()]
-            n = len(item)
-        memory = {name: canonical(name) for name in names}
-
-        def load() -> DataObject:
-            return loaded(_load(path, memory, size), path, FORMAT, TABLE, metadata)
-
-        units = {memory[name]: unit_of(memory[name]) for name in names}
-        dataset = Dataset(TABLE, Localizations, load, columns=units, n_rows=n)
-        beside = _beside(path)
-        return FileContent(path, FORMAT, (dataset,), metadata, files=(path, beside) if beside.is_file() else (path,))
+            if not documents:
+                documents, text = read_embedded(file)
+            size = pixel_size_of(path, documents, pixel_size)
+            item = own_dataset(file, TABLE)
+            if item is None or item.ndim != 1 or not item.dtype.names:
+                raise FormatError(f"{path}: '{TABLE}' is no table.")
+            require_stored(path, item)
+            last = _last_frame(item)
+            tables = [(TABLE, _columns(item.dtype), len(item))]
+            for name, other in own_datasets(file):
+                if name != TABLE and other.ndim == 1 and other.dtype.names and _columns(other.dtype):
+                    require_stored(path, other)
+                    tables.append((name, _columns(other.dtype), len(other)))
+        metadata = _metadata(documents, text, size)
+        conventions = Conventions(unit="px", pixel_size=(size, size)).given({"frame_base": frame_base})
+        datasets = tuple(_dataset(path, name, columns, n, metadata, conventions) for name, columns, n in tables)
+        yaml_file = beside(path)
+        notes = _frame_notes(last, first(documents, "Frames"), conventions.frame_base)
+        return FileContent(path, FORMAT, datasets, metadata, notes, (path, yaml_file) if yaml_file.is_file() else (path,))
 
 
 READER = Picasso()
 
 
-def _load(path: Path, memory: Mapping[str, str], size: float) -> Localizations:
+def _holds_localizations(file: h5py.File) -> bool:
+    item = own_dataset(file, TABLE)
+    return item is not None and {"x", "y", "frame"} <= set(item.dtype.names or ())
+
+
+def _columns(dtype: np.dtype[Any]) -> dict[str, str]:
+    """Column of the file -> name in memory, for columns of numbers."""
+    names = [name for name in dtype.names or () if dtype[name].kind in "fiub" and dtype[name].shape == ()]
+    memory = {name: canonical(name) for name in names}
+    doubled = {target for target in memory.values() if list(memory.values()).count(target) > 1}
+    return {name: name if target in doubled else target for name, target in memory.items()}
+
+
+def _metadata(documents: list[dict[str, Any]], text: str, size: float) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"voxelsize.x": size / 1000, "voxelsize.y": size / 1000, "voxelsize.units": "um"}
+    for key in ("Width", "Height", "Frames"):
+        value = first(documents, key)
+        if isinstance(value, int):
+            metadata[f"Picasso.{key}"] = value
+    if text:
+        metadata[YAML_KEY] = text
+    return metadata
+
+
+def _last_frame(item: h5py.Dataset) -> float | None:
+    """Frame of the last row; Picasso sorts by it. None where there is no row."""
+    if not len(item) or "frame" not in item.dtype.names or item.dtype["frame"].kind not in "fiu":
+        return None
+    return float(item.fields("frame")[len(item) - 1])
+
+
+def _frame_notes(last: float | None, frames: Any, base: int) -> tuple[str, ...]:
+    if last is None or base or not isinstance(frames, int) or last < frames:
+        return ()
+    return (
+        f"frames reach {last:g}, but the movie has {frames}, counted from 0: where they are counted from 1, give ?frame_base=1",
+    )
+
+
+def _dataset(
+    path: Path, name: str, memory: Mapping[str, str], n: int, metadata: dict[str, Any], conventions: Conventions
+) -> Dataset:  # fmt: skip
+    def load() -> DataObject:
+        table = kind(_load(path, name, memory, conventions), units=units)
+        return loaded(table, path, FORMAT, name, metadata, conventions.told() if conventions.frame_base else None)
+
+    units = {target: "nm" if target in IN_PIXELS else unit_of(target) for target in memory.values()}
+    kind = Localizations if name == TABLE else Table
+    return Dataset(name, kind, load, columns=units, n_rows=n)
+
+
+def _load(path: Path, name: str, memory: Mapping[str, str], conventions: Conventions) -> dict[str, Any]:
+    """Columns in nm; each block of rows is taken apart while it is in the processor's cache."""
+    assert conventions.pixel_size is not None
+    size = conventions.pixel_size[0]
     with opened(path) as file:
-        rows = file[TABLE][:]
-    columns = {}
-    for name, known in memory.items():
-        values = np.ascontiguousarray(rows[name])
-        columns[known] = values * values.dtype.type(size) if known in IN_PIXELS and values.dtype.kind == "f" else values
-        if known in IN_PIXELS and values.dtype.kind != "f":
-            columns[known] = values * size
-    return Localizations(columns)
-
-
-def read_stored_record(path: Path) -> Any:
-    """The record in the last document of the .yaml beside; earlier documents tell of earlier steps."""
-    beside = _beside(path)
-    if not beside.is_file() or beside.stat().st_size > MOST_YAML:
-        return None
-    last = re.split(r"^---[^\S\n]*$", beside.read_text(encoding="utf-8", errors="replace"), flags=re.MULTILINE)[-1]
-    try:
-        document = yaml.safe_load(last)
-    except (yaml.YAMLError, RecursionError, ValueError):
-        return None
-    text = document.get(RECORD) if isinstance(document, dict) else None
-    return from_json(text) if isinstance(text, str) else None
-
-
-def _beside(path: Path) -> Path:
-    return path.with_suffix(".yaml")
-
-
-def _read_yaml(path: Path) -> tuple[list[dict[str, Any]], str]:
-    if not path.is_file():
-        return [], ""
-    try:
-        if path.stat().st_size > MOST_YAML:
-            raise FormatError(f"{path} is too large for a Picasso metadata file.")
-        text = path.read_text(encoding="utf-8", errors="replace")
-        found = [document for document in yaml.safe_load_all(text) if isinstance(document, dict)]
-    except (yaml.YAMLError, RecursionError) as error:
-        raise FormatError(f"{path} is no YAML that can be read: {str(error).splitlines()[0]}") from error
-    return found, text
-
-
-def _first(documents: list[dict[str, Any]], key: str) -> Any:
-    return next((document[key] for document in documents if key in document), None)
-
-
-def _pixel_size(path: Path, documents: list[dict[str, Any]], given: float | str | None) -> float:
-    value = given if given is not None else _first(documents, "Pixelsize")
-    try:
-        size = float(value) if value is not None else np.nan
-    except (TypeError, ValueError):
-        size = np.nan
-    if not (np.isfinite(size) and size > 0):
-        where = "has no 'Pixelsize'" if documents else "is missing"
-        raise FormatError(
-            f"{path} counts in pixels, and their size is not known: {_beside(path).name} {where}.",
-            code="D230",
-            hint=f"Give it in nm: {path.name}?pixel_size=130.",
-        )
-    return size
+        item = file[name]
+        n = len(item)
+        whole = len(memory) == len(item.dtype.names)
+        # Text and references are left in the file, where they need no memory.
+        source = item if whole else item.fields(list(memory))
+        kinds = {known: item.dtype[column].newbyteorder("=") for column, known in memory.items()}
+        scaled = {known for known in memory.values() if known in IN_PIXELS}
+        kinds = {known: np.dtype(float) if known in scaled and kind.kind != "f" else kind for known, kind in kinds.items()}
+        columns = {known: np.empty(n, kind) for known, kind in kinds.items()}
+        rows: np.ndarray[Any, Any] = np.empty(min(n, BLOCK), item.dtype if whole else float)
+        for start in range(0, n, BLOCK):
+            stop = min(n, start + BLOCK)
+            part: Any
+            if whole:
+                item.read_direct(rows, np.s_[start:stop], np.s_[: stop - start])
+                part = rows[: stop - start]
+            else:
+                part = source[start:stop]
+            for column, known in memory.items():
+                target = columns[known][start:stop]
+                if known in scaled:
+                    with np.errstate(over="ignore", invalid="ignore"):
+                        np.multiply(part[column], target.dtype.type(size), out=target)
+                else:
+                    target[:] = part[column]
+    if conventions.frame_base and "frame" in columns:
+        columns["frame"] = Conventions(frame_base=conventions.frame_base).to_memory({"frame": columns["frame"]}, path)["frame"]
+    return columns
 
 
 def write(obj: Localizations, path: Path, record: Mapping[str, Any]) -> None:
-    """Write localizations in pixels, and the .yaml beside.
+    """Write localizations in pixels, and the .yaml beside: what stood in it, and a document more.
 
     Raises
     ------
     DataError
-        Where the pixel size is not known (metadata ``voxelsize.x`` in um).
+        Where the pixel size is not known (metadata ``voxelsize.x`` in um), or frames are before 0.
     """
     size = obj.metadata.get("voxelsize.x")
     if not isinstance(size, (int, float)) or not size > 0:
-        raise DataError("Picasso counts in pixels, and their size is not known.", hint="Give it in um: -m INPUT.voxelsize.x=0.1.")
+        raise DataError(
+            "Picasso counts in pixels, and their size is not known.", code="D230",
+            hint="Give it in um: -m INPUT.voxelsize.x=0.1 (recipe convert: -m voxelsize.x=0.1).",
+        )  # fmt: skip
     pixel = float(size) * 1000
     obj.require("x", "y", "frame")
+    frames = obj.frames
+    if len(frames) and not (frames.min() >= 0 and frames.max() < 2**32):
+        raise DataError(f"Picasso counts frames from 0; these are from {frames.min()} to {frames.max()}.", code="D470")
     columns: dict[str, Any] = {}
     for name in obj.columns:
         values = obj[name]
@@ -165,28 +220,22 @@ def write(obj: Localizations, path: Path, record: Mapping[str, Any]) -> None:
             values = (values.astype(np.float64) / pixel).astype(kind)
         known = name_in("picasso", name)
         columns[name if known != name and known in obj.columns else known] = values
-    columns["frame"] = obj.frames.astype(np.uint32)
+    columns["frame"] = frames.astype(np.uint32)
     dtype = np.dtype([(name, values.dtype) for name, values in columns.items()])
-    rows = np.empty(len(obj), dtype)
-    for name, values in columns.items():
-        rows[name] = values
-    with created(path) as (file, _):
-        file.create_dataset(TABLE, data=rows, track_times=False)
-    _beside(path).write_text(_yaml(obj, pixel, record), encoding="utf-8", newline="\n")
+    text = yaml_text(obj, pixel, record)
+    with created(path) as (file, check):
+        item = file.create_dataset(TABLE, (len(obj),), dtype, track_times=False)
+        for start in range(0, len(obj), BLOCK):
+            stop = min(len(obj), start + BLOCK)
+            rows = np.empty(stop - start, dtype)
+            for name, values in columns.items():
+                rows[name] = values[start:stop]
+            item[start:stop] = rows
+            check()
+        embedded = embedded_text(text)
+        if embedded:
+            file.create_dataset(EMBEDDED, data=embedded, track_times=False)
+    beside(path).write_text(text, encoding="utf-8", newline="\n")
 
 
-def _yaml(obj: Localizations, pixel: float, record: Mapping[str, Any]) -> str:
-    earlier = str(obj.metadata.get(YAML_KEY, ""))
-    own: dict[str, Any] = {"Generated by": "smlm-recipes", "Pixelsize": pixel, "History": history_to_json(obj.history)}
-    if record:
-        own[RECORD] = to_json(record)
-    if not earlier:
-        frames = obj.frames
-        x, y = obj["x"], obj["y"]
-        own |= {
-            "Frames": int(obj.metadata.get("Picasso.Frames", frames.max() + 1 if len(frames) else 0)),
-            "Width": int(obj.metadata.get("Picasso.Width", np.nanmax(x) / pixel + 1 if len(x) else 1)),
-            "Height": int(obj.metadata.get("Picasso.Height", np.nanmax(y) / pixel + 1 if len(y) else 1)),
-        }
-    text = yaml.safe_dump(own, sort_keys=False, allow_unicode=True)
-    return f"{earlier.rstrip()}\n---\n{text}" if earlier else text
+__all__ = ["READER", "TABLE", "Picasso", "read_stored_record", "write"]

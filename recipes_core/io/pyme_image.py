@@ -14,7 +14,8 @@ import numpy.typing as npt
 from recipes_core.data import DataObject, FrameAxis, ImageStack
 from recipes_core.errors import DataError, FormatError
 from recipes_core.io.content import Dataset, FileContent
-from recipes_core.io.hdf5 import is_hdf5, opened, own_dataset, require_stored
+from recipes_core.io.hdf5 import DAMAGED, answers, is_hdf5, opened, own_dataset, require_stored
+from recipes_core.io.hdf5_chunks import can_unpack, read_frames, require_bounded
 from recipes_core.io.hdf5_writing import created
 from recipes_core.io.opening import loaded
 from recipes_core.io.pyme_metadata import read_metadata, write_metadata
@@ -40,7 +41,7 @@ class PymeFrames:
         self.path, self.name, self.n_planes = path, name, n_planes
         with opened(path) as file:
             item = file[name]
-            n, nx, ny = item.shape
+            n, nx, ny = item.shape if item.ndim == 3 else (1, *item.shape)
             self._dtype: np.dtype[Any] = np.dtype(item.dtype)
         self._shape = (n // n_planes, n_planes, ny, nx)
         self._item: h5py.Dataset | None = None
@@ -59,8 +60,10 @@ class PymeFrames:
             weakref.finalize(self, file.close)
             self._item = file[self.name]
         try:
-            frames = self._item[start * self.n_planes : stop * self.n_planes]
-        except OSError as error:
+            frames = self._frames(self._item, start * self.n_planes, stop * self.n_planes)
+        except FormatError:
+            raise
+        except DAMAGED as error:
             raise FormatError(
                 f"{self.path}: frames {start} to {stop - 1} cannot be read; the file is damaged: {error}"
             ) from error
@@ -68,6 +71,15 @@ class PymeFrames:
         block = np.ascontiguousarray(frames.transpose(0, 2, 1)).reshape(stop - start, self.n_planes, ny, nx)
         block.flags.writeable = False
         return block
+
+    def _frames(self, item: h5py.Dataset, start: int, stop: int) -> npt.NDArray[Any]:
+        if item.ndim == 2:
+            require_bounded(self.path, item)
+            return np.asarray(item[:])[np.newaxis]
+        if can_unpack(item):
+            return read_frames(self.path, item, start, stop)
+        require_bounded(self.path, item, start, stop)
+        return np.asarray(item[start:stop])
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_item": None}
@@ -79,13 +91,7 @@ class PymeImage:
     @staticmethod
     def sniff(path: Path, head: bytes) -> bool:
         """Whether it is HDF5 with image data."""
-        if not is_hdf5(head):
-            return False
-        try:
-            with h5py.File(path, "r") as file:
-                return DATA in file or "PZFImageData" in file
-        except (OSError, RuntimeError):
-            return False  # damaged: the reader of tables says so
+        return is_hdf5(head) and answers(path, lambda file: DATA in file or "PZFImageData" in file)
 
     @staticmethod
     def open_content(path: Path) -> FileContent:
@@ -99,7 +105,7 @@ class PymeImage:
             item = own_dataset(file, DATA)
             if item is None or item.ndim != 3 or item.dtype.kind not in "fiub":
                 raise FormatError(f"{path}: /{DATA} is no series of images (frames, X, Y).")
-            require_stored(path, item)
+            require_stored(path, item, lazy=True)
             n_planes = _planes(path, item)
             metadata, history = read_metadata(file, path)
             shape, dtype = item.shape, str(item.dtype)

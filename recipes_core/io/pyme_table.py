@@ -18,6 +18,7 @@ from recipes_core.io.hdf5 import is_hdf5, opened, own_datasets, require_stored
 from recipes_core.io.hdf5_writing import created, write_chunks
 from recipes_core.io.opening import loaded
 from recipes_core.io.pyme_metadata import read_metadata, write_metadata
+from recipes_core.io.pyme_ragged import is_ragged, ragged_dataset
 
 FORMAT = "PYME table"
 NOT_DATA = ("Events",)
@@ -30,7 +31,9 @@ _FIT_ALIASES = {
     "error_x": "fitError_x0", "error_y": "fitError_y0", "error_z": "fitError_z0", "chi2": "nchi2", "result_code": "resultCode",
 }  # fmt: skip
 
-Column = tuple[tuple[str, ...], np.dtype[Any]]
+Column = tuple[tuple[str | int, ...], np.dtype[Any]]
+MOST_IN_ARRAY = 32
+"""Values that one column may hold in each row; each becomes a column."""
 
 
 class PymeTable:
@@ -62,8 +65,11 @@ def _datasets(file: h5py.File, path: Path, metadata: dict[str, Any], history: tu
         if name in NOT_DATA:
             continue
         if item.dtype.names is None:
-            if item.ndim == 3 and item.dtype.kind in "fiu" and 0 not in item.shape:
+            if item.ndim in (2, 3) and item.dtype.kind in "fiu" and 0 not in item.shape:
+                require_stored(path, item, lazy=True)
                 yield _image(name, item, path, metadata)
+            elif is_ragged(item):
+                yield ragged_dataset(name, item, path, metadata)
             continue
         columns = _flattened(item.dtype)
         if item.ndim != 1 or not columns:
@@ -111,15 +117,18 @@ def _table(
     return Dataset(name, kind, load, columns=units, n_rows=len(item))
 
 
-def _flattened(dtype: np.dtype[Any], prefix: tuple[str, ...] = ()) -> dict[str, Column]:
-    """Flat name -> (fields on the way, type), for numeric columns of one value a row."""
+def _flattened(dtype: np.dtype[Any], prefix: tuple[str | int, ...] = ()) -> dict[str, Column]:
+    """Flat name -> (fields on the way, type), for numeric columns of one value a row, or a few."""
     found: dict[str, Column] = {}
     for field in dtype.names or ():
         part = dtype[field]
         if part.names is not None:
             found.update(_flattened(part, (*prefix, field)))
         elif part.shape == () and part.kind in "fiub":
-            found["_".join((*prefix, field))] = ((*prefix, field), part)
+            found["_".join(map(str, (*prefix, field)))] = ((*prefix, field), part)
+        elif part.subdtype is not None and part.base.kind in "fiub" and len(part.shape) == 1 and part.shape[0] <= MOST_IN_ARRAY:
+            for index in range(part.shape[0]):
+                found["_".join(map(str, (*prefix, field, index)))] = ((*prefix, field, index), part.base)
     return found
 
 
@@ -129,19 +138,23 @@ def _read_columns(path: Path, source: str, columns: Mapping[str, Column]) -> dic
         item = file[source]
         n = len(item)
         result = {name: np.empty(n, kind.newbyteorder("=")) for name, (_, kind) in columns.items()}
+        wanted = list(dict.fromkeys(str(fields[0]) for fields, _ in columns.values()))
+        # Text and references are left in the file, where they need no memory.
+        source_rows = item if len(wanted) == len(item.dtype.names) else item.fields(wanted)
         for start in range(0, n, BLOCK):
-            rows = item[start : start + BLOCK]
+            rows = source_rows[start : start + BLOCK]
             for name, (fields, _) in columns.items():
                 part = rows
                 for field in fields:
-                    part = part[field]
+                    part = part[:, field] if isinstance(field, int) else part[field]
                 result[name][start : start + len(rows)] = part
     return result
 
 
 def _image(name: str, item: h5py.Dataset, path: Path, metadata: dict[str, Any]) -> Dataset:
     source = item.name
-    shape = (item.shape[0], 1, item.shape[2], item.shape[1])
+    frames, nx, ny = item.shape if item.ndim == 3 else (1, *item.shape)
+    shape = (frames, 1, ny, nx)
 
     def load() -> DataObject:
         from recipes_core.io.pyme_image import PymeFrames

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from recipes_core.errors import UsageError
+from recipes_core.errors import DataError, UsageError
 from recipes_core.io import record_places as places
 from recipes_core.io.opening import head_of, require_existing, split_query
 from recipes_core.plugins import registry
@@ -84,13 +84,14 @@ def _from_builtin(path: Path, head: bytes) -> dict[str, Any] | None:
 
 
 def _from_reader(path: Path, head: bytes) -> dict[str, Any] | None:
-    """Formats of plugins: a reader may have ``read_record(path)`` that returns the mapping."""
+    """A reader may have ``read_record(path)`` that returns the mapping."""
     for ref in registry().readers.values():
-        if ref.target.startswith("recipes_core."):
-            continue
         reader = ref.load()
         if hasattr(reader, "read_record") and reader.sniff(path, head):
-            return _record(reader.read_record(path))
+            try:
+                return _record(reader.read_record(path))
+            except DataError:  # a damaged file carries no record
+                return None
     return None
 
 

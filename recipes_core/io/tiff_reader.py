@@ -6,6 +6,7 @@ import glob
 import logging
 import math
 import re
+import threading
 import weakref
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -56,6 +57,7 @@ class TiffFrames:
     def __init__(self, path: Path, shape: tuple[int, int, int, int], dtype: np.dtype[Any], pages: npt.NDArray[np.int64]) -> None:
         self.path, self._shape, self._dtype, self._pages = path, shape, dtype, pages
         self._series: Any = None
+        self._opening = threading.Lock()
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -66,12 +68,7 @@ class TiffFrames:
         return self._dtype
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:
-        if self._series is None:
-            import tifffile
-
-            tiff = tifffile.TiffFile(self.path)
-            weakref.finalize(self, tiff.close)
-            self._series = tiff.series[0]
+        self._open()
         _, nz, ny, nx = self._shape
         block = np.empty((stop - start, nz, ny, nx), self._dtype)
         planes = block.reshape(-1, ny, nx)
@@ -83,27 +80,48 @@ class TiffFrames:
         block.flags.writeable = False
         return block
 
+    def _open(self) -> None:
+        with self._opening:
+            if self._series is None:
+                import tifffile
+
+                tiff = tifffile.TiffFile(self.path)
+                weakref.finalize(self, tiff.close)
+                # Threads share the file and its position in it; what is read is decompressed outside of the lock.
+                tiff.filehandle.set_lock(True)
+                self._series = tiff.series[0]
+
     def _plane(self, page: int) -> npt.NDArray[Any]:
         ny, nx = self._shape[2:]
         if self._series.dataoffset is not None:
             handle = self._series.parent.filehandle
             size = ny * nx
             kind = self._dtype.newbyteorder(self._series.parent.byteorder)
-            plane = handle.read_array(kind, size, self._series.dataoffset + page * size * self._dtype.itemsize)
+            with handle.lock:
+                plane = handle.read_array(kind, size, self._series.dataoffset + page * size * self._dtype.itemsize)
             return np.asarray(plane).reshape(ny, nx)
-        image = self._series.pages[page]
+        shared = self._series.parent.filehandle.lock
+        with shared:
+            image = self._series.pages[page]
         handle = image.parent.filehandle
-        if not handle.closed:
+        if handle is self._series.parent.filehandle:
             return np.asarray(image.asarray()).reshape(ny, nx)
         # The library keeps the other files of a series closed; there may be more than a process may open.
-        handle.open()
-        try:
-            return np.asarray(image.asarray()).reshape(ny, nx)
-        finally:
-            handle.close()
+        with shared:
+            closed = handle.closed
+            if closed:
+                handle.open()
+            try:
+                return np.asarray(image.asarray()).reshape(ny, nx)
+            finally:
+                if closed:
+                    handle.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_series": None}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_series", "_opening")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _series=None, _opening=threading.Lock())
 
 
 class JoinedFrames:
@@ -147,7 +165,8 @@ class Tiff:
     def open_content(path: Path) -> FileContent:
         """The stack; several files become one."""
         files = _files(path) if path.is_dir() or is_glob(path) else [path]
-        parts = [_inspect(file) for file in files]
+        parts = _inspect_all(files)
+        files = [part.source.path for part in parts]
         first = parts[0]
         for file, part in zip(files, parts, strict=True):
             if (part.source.shape[1:], part.source.dtype) != (first.source.shape[1:], first.source.dtype):
@@ -197,6 +216,18 @@ def _files(path: Path) -> list[Path]:
     return sorted(
         found, key=lambda item: [int(part) if part.isdigit() else part.casefold() for part in re.split(r"(\d+)", item.name)]
     )
+
+
+def _inspect_all(files: Sequence[Path]) -> list[_Part]:
+    """What the files say, without those whose pages another one of them already leads to (Micro-Manager, OME)."""
+    parts: list[_Part] = []
+    covered: set[Path] = set()
+    for file in files:
+        if file.absolute() not in covered:
+            parts.append(_inspect(file))
+            if len(parts[-1].files) > 1:
+                covered.update(item.absolute() for item in parts[-1].files)
+    return parts
 
 
 def _size(source: TiffFrames) -> str:
@@ -298,10 +329,21 @@ def _metadata(tiff: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if tiff.is_ome and tiff.ome_metadata:
         metadata, annotation = read_ome(tiff.ome_metadata)
     if "voxelsize.x" not in metadata:
-        metadata |= _resolution(tiff)
+        metadata |= _micromanager_pixel(tiff) or _resolution(tiff)
     if "voxelsize.x" in metadata:
         metadata["voxelsize.units"] = "um"
     return metadata, annotation
+
+
+def _micromanager_pixel(tiff: Any) -> dict[str, Any]:
+    """The pixel size that Micro-Manager was told (um); 0 where it was not."""
+    if not tiff.is_micromanager or "MicroManagerMetadata" not in tiff.pages[0].tags:
+        return {}
+    about = tiff.pages[0].tags["MicroManagerMetadata"].value
+    size = about.get("PixelSizeUm") if isinstance(about, dict) else None
+    if not isinstance(size, (int, float)) or not 0 < size <= _LARGEST_PIXEL_UM:
+        return {}
+    return {"voxelsize.x": float(size), "voxelsize.y": float(size)}
 
 
 def _resolution(tiff: Any) -> dict[str, Any]:

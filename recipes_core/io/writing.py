@@ -38,6 +38,7 @@ def save(obj: DataObject, path: str | Path, record: Mapping[str, Any] | None = N
     target = Path(path)
     ref = _writer(type(obj), target)
     write = ref.load()
+    _require_free_companions(target, ref)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         sweep(target.parent)
@@ -49,6 +50,20 @@ def save(obj: DataObject, path: str | Path, record: Mapping[str, Any] | None = N
             f"{target} cannot be written: {reason}.", code="V120", hint="Choose another place with -o."
         ) from error
     return target
+
+
+def _require_free_companions(target: Path, ref: WriterRef) -> None:
+    """Raise UsageError where a file beside would replace one of another purpose, such as a recipe of that name."""
+    if target.exists():
+        return
+    suffix = _suffix(target, ref)
+    for companion in ref.companions:
+        place = _companion(target, suffix, companion)
+        if companion.endswith(".yaml") and place.exists():
+            raise UsageError(
+                f"{target.name} is written with {place.name} beside, and a file of that name is there already.", code="U163",
+                hint="Choose another name, or move that file away.",
+            )  # fmt: skip
 
 
 _swept: set[Path] = set()
@@ -103,7 +118,7 @@ def _writer(cls: type, path: Path) -> WriterRef:
 @contextlib.contextmanager
 def _staged(target: Path, ref: WriterRef) -> Iterator[Path]:
     """A temporary name beside the target, with the same ending; put in place at the end, removed on any failure."""
-    suffix = max((s for s in ref.suffixes if target.name.lower().endswith(s)), key=len)
+    suffix = _suffix(target, ref)
     stem = target.name[: len(target.name) - len(suffix)]
     stage = target.with_name(f".{own_name()}.{stem[:40]}{target.name[len(stem) :]}")
     beside = [(_companion(stage, suffix, companion), _companion(target, suffix, companion)) for companion in ref.companions]
@@ -122,6 +137,10 @@ def _staged(target: Path, ref: WriterRef) -> Iterator[Path]:
     finally:
         for source, _ in pairs:
             source.unlink(missing_ok=True)
+
+
+def _suffix(target: Path, ref: WriterRef) -> str:
+    return max((s for s in ref.suffixes if target.name.lower().endswith(s)), key=len)
 
 
 def _companion(path: Path, suffix: str, companion: str) -> Path:

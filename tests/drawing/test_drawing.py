@@ -13,11 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recipes_core.data import Localizations
-from recipes_core.graph import build_graph
-from recipes_core.language.document import StepSpec
-from recipes_core.module import ModuleBase
-from recipes_core.ports import Input, Output
-from recipes_core.recipe import Recipe
 from recipes_core.drawing.diagram import Box, Key
 from recipes_core.drawing.forms import as_mermaid, as_text, draw_dot, draw_svg
 from recipes_core.drawing.layering import Bend, layered
@@ -26,6 +21,11 @@ from recipes_core.drawing.ordering import reduce_crossings
 from recipes_core.drawing.placing import place
 from recipes_core.drawing.svg import _Drawing
 from recipes_core.drawing.text_size import shortened, text_width
+from recipes_core.graph import build_graph
+from recipes_core.language.document import StepSpec
+from recipes_core.module import ModuleBase
+from recipes_core.ports import Input, Output
+from recipes_core.recipe import Recipe
 
 SVG = "{http://www.w3.org/2000/svg}"
 EXAMPLES = (

@@ -1,5 +1,7 @@
 """The example recipes run as they stand and are right."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from recipes_core.data import Drift, ImageStack, Localizations
 TRUTH = "data/wormlike_drift_truth.npz"
 RECIPES = (
     "simulate_wormlike", "correct_drift_locs", "correct_drift_locs_load", "correct_drift_images", "correct_drift_images_load",
+    "correct_drift_auto", "correct_drift_aim",
 )  # fmt: skip
 
 
@@ -51,6 +54,17 @@ def test_localizations_are_corrected_and_a_saved_drift_does_the_same(recipe_comm
     again = Localizations.load(loaded / "wormlike_locs_with_drift_corrected.hdf")
     np.testing.assert_allclose(again["x"], corrected["x"], atol=0.05)
     np.testing.assert_allclose(again["y"], corrected["y"], atol=0.05)
+
+
+@pytest.mark.parametrize(("name", "bound"), [("correct_drift_auto", 0.8), ("correct_drift_aim", 1.5)])
+def test_drift_without_settings_and_by_aim(recipe_command, examples, tmp_path, name, bound):
+    folder, names = run(recipe_command, examples, tmp_path, name)
+    assert names >= {"corrected.hdf", "drift.npz", "drift_plot.png", "path_plot.png", "before_after.png"}
+    found = Drift.load(folder / "wormlike_locs_with_drift_drift.npz")
+    assert (found.rmse(Drift.load(examples / TRUTH))[:2] < bound).all()
+    if name == "correct_drift_auto":
+        verdict = json.loads((folder / "wormlike_locs_with_drift_verdict.json").read_text())
+        assert verdict["values"]["verdict"] == "good"
 
 
 def test_images_are_corrected(recipe_command, examples, tmp_path):

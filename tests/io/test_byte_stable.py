@@ -59,7 +59,7 @@ figure = Figure([
 ], title="All that can be drawn", n_columns=2, panel_size=(3.0, 2.0), history=history)
 record = {"record": 1, "recipe": "recipe: 1", "seed": 3, "versions": {"numpy": "2"}, "inputs": {"b", "c", "a", "d"}}
 made = {
-    "a.hdf": locs, "t.hdf": Table({"n": np.arange(4)}, metadata=meta), "a.hdf5": locs, "a.csv": locs, "a.ts.csv": locs,
+    "a.hdf": locs, "a.h5r": locs, "t.hdf": Table({"n": np.arange(4)}, metadata=meta), "a.hdf5": locs, "a.csv": locs, "a.ts.csv": locs,
     "a.h5": stack, "a.ome.tif": stack, "b.ome.tif": flat,
     "a.npz": Drift([0, 5, 9], rng.normal(size=(3, 3)), error=np.ones((3, 3)), history=history),
     "d.csv": Drift([0, 5, 9], rng.normal(size=(3, 3)), history=history),
@@ -73,6 +73,7 @@ print(json.dumps([real_time(), time.time(), list({"one", "two", "three", "four",
 
 FILES = (
     "a.hdf",
+    "a.h5r",
     "t.hdf",
     "a.hdf5",
     "a.yaml",

@@ -9,6 +9,7 @@ import tracemalloc
 import warnings
 import zipfile
 import zlib
+from importlib.util import find_spec
 
 import h5py
 import numpy as np
@@ -41,11 +42,19 @@ STACK = ImageStack(np.arange(240, dtype=np.uint16).reshape(4, 1, 6, 10))
 FIGURE = Figure([Panel([Series("line", np.arange(9.0), np.arange(9.0) ** 2, label="µ")]), Panel([Picture(np.eye(8), 20.0)])])
 KINDS = {
     "a.hdf": LOCS,
+    "a.h5r": LOCS,
     "b.hdf": Table({"n": np.arange(4)}),
     "a.hdf5": LOCS,
     "a.csv": LOCS,
     "b.csv": Table({"n": np.arange(4)}),
     "a.ts.csv": LOCS,
+    "a.deepstorm.csv": LOCS,
+    "a.decode.csv": LOCS,
+    "a.challenge.csv": LOCS,
+    "a.decode.h5": LOCS,
+    "a.smlm": LOCS,
+    "b.smlm": Table({"n": np.arange(4)}),
+    "m.raw": STACK,
     "a.h5": STACK,
     "a.ome.tif": STACK,
     "a.tiff": STACK,
@@ -57,6 +66,8 @@ KINDS = {
     "a.pdf": FIGURE,
     "a.json": Scalars({"n": 3.0}, units={"n": "nm"}),
 }
+if find_spec("pyarrow"):
+    KINDS |= {"a.parquet": LOCS, "b.parquet": Table({"n": np.arange(4)})}
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +85,13 @@ def test_the_record_comes_back_as_it_was(written, name):
 def test_every_format_that_is_written_is_tested():
     for ref in registry().writers.values():
         if ref.target.startswith("recipes_core."):
-            for suffix in set(ref.suffixes) - {".ome.tiff", ".tif"}:
+            for suffix in set(ref.suffixes) - {".ome.tiff", ".tif", *([] if find_spec("pyarrow") else [".parquet"])}:
                 kinds = [type(obj).__name__ for name, obj in KINDS.items() if name.endswith(suffix)]
                 assert set(kinds) & set(ref.types), (ref.name, suffix)
 
 
 # The record of these stands in a file beside, which goes by name.
-BESIDE = [name for name in KINDS if name.endswith((".csv", ".txt", ".hdf5"))]
+BESIDE = [name for name in KINDS if name.endswith((".csv", ".txt", ".hdf5", ".raw"))]
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name not in BESIDE])
@@ -288,7 +299,8 @@ def test_every_file_behind_a_content_is_named(written, tmp_path):
     for name, path in written.items():
         if isinstance(KINDS[name], (Figure, Scalars)):
             continue
-        assert _files(path) == ([name, "a.yaml"] if name == "a.hdf5" else [name])
+        beside = {"a.hdf5": ["a.yaml"], "m.raw": ["m.yaml"]}
+        assert _files(path) == [name, *beside.get(name, [])]
     assert _files(f"{written['a.hdf']}?table=Localizations") == ["a.hdf"]
     alone = tmp_path / "alone.hdf5"
     alone.write_bytes(written["a.hdf5"].read_bytes())

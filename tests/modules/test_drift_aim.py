@@ -113,6 +113,17 @@ def test_standard_errors_say_how_far_knots_are_off() -> None:
     assert 0.6 < np.concatenate(scores).std() < 1.6
 
 
+def test_standard_errors_count_what_happens_within_segments() -> None:
+    scores = []
+    for seed in range(4):
+        # Within segments of 200 frames this walk strays by sqrt(200 / 12) 0.5 = 2 nm, ten times what is known of a mean position.
+        table, truth = grids(seed, random_walk(seed, 8_000, 0.5), per_frame=20, n_patterns=100)
+        drift = measure(table)
+        difference = (drift.correction - truth.at(drift.frames))[:, :2]
+        scores.append((difference - difference.mean(axis=0)) / drift.error[:, :2])
+    assert 0.6 < np.concatenate(scores).std() < 1.5
+
+
 def test_segments_are_left_out_of_their_own_reference() -> None:
     # Without a structure each segment would meet nobody but itself, exactly where it is, and be called found.
     rng = np.random.default_rng(0)

@@ -129,10 +129,49 @@ class TestTruth:
             f"along x jumps before frame {frame:,}" in message for message in ctx.messages for frame in (at - 1, at, at + 1)
         )
 
+    @pytest.mark.parametrize("size", [400.0, 1200.0])
+    def test_jump_along_z(self, size: float) -> None:
+        ctx = Context("s", wanted=["output_drift"])
+        table, truth = simulate(4, depth=600.0, axial_precision=35.0, jump=(0.0, 0.0, size))
+        drift = measure(table, ctx, flatten_z=False)
+        off = (drift.correction - truth.at(drift.frames))[:, 2]
+        assert np.count_nonzero(np.abs(off - np.median(off)) > 40) <= 5
+        assert any("along z jumps" in message for message in ctx.messages)
+
+    @pytest.mark.parametrize(("early", "axis"), [(16, 0), (-11, 1), (40, 0)])
+    def test_misplaced_jump_is_moved(self, early: int, axis: int) -> None:
+        """Kernels of micrometres place a jump within some frames only; events a whole jump away tell narrow ones nothing."""
+        from recipes_modules.entropy.jumps import place_jumps
+        from recipes_modules.entropy.prepare import prepare
+
+        jump = (1000.0, 0.0, 0.0) if axis == 0 else (0.0, 1000.0, 0.0)
+        table, truth = simulate(4, jump=jump)
+        at = int(np.argmax(np.abs(np.diff(truth.correction[:, axis])))) + 1
+        right = -truth.correction
+        wrong = right.copy()
+        between = slice(min(at, at - early), max(at, at - early))
+        wrong[between, axis] += 1000.0 if early > 0 else -1000.0
+        given = prepare(table, deep=False, channel="", map_=map)
+        assert place_jumps(given.events, wrong, (40.0,) * 3, [at - early], deep=False, map_=map, n_parts=1)
+        # What it moves goes on from the drift on either side, in a straight line.
+        assert np.count_nonzero(np.abs(wrong - right)[:, axis] > 30) <= 1
+        before = right.copy()
+        assert not place_jumps(given.events, right, (40.0,) * 3, [at], deep=False, map_=map, n_parts=1)
+        np.testing.assert_array_equal(right, before)
+
     def test_no_jump_is_seen_where_none_is(self, small: tuple[Localizations, Drift]) -> None:
         ctx = Context("s", wanted=["output_drift"])
         measure(small[0], ctx)
         assert ctx.messages == []
+        assert ctx.warnings == []
+
+    def test_micrometres_along_z(self) -> None:
+        table, truth = simulate(
+            3, depth=600.0, axial_precision=35.0, drift_amplitude=(2000.0, 1500.0, 3000.0), drift_roughness=0.1, n_frames=4_000
+        )
+        ctx = Context("s", wanted=["output_drift"])
+        drift = measure(table, ctx, flatten_z=False)
+        assert drift.rmse(truth).max() < 6.0
         assert ctx.warnings == []
 
     def test_z_has_its_own_roughness(self) -> None:

@@ -21,6 +21,7 @@ from recipes_modules.drift_apply import Locs_Post_Shift
 from recipes_modules.drift_curve import Drift_Interpolate
 from recipes_modules.drift_rcc import Locs_RCC
 from recipes_modules.drift_residuals import residual_matrix
+from recipes_modules.simulate import Locs_Simulate
 
 SMALL = {"n": 20_000, "n_frames": 8_000, "field": 4000.0, "amplitude": (200.0, 150.0, 0.0)}
 QUICK = {"step": 1000, "window": 1000, "binsize": 20.0, "flatten_z": True}
@@ -371,6 +372,17 @@ class TestBadInput:
         table = Localizations({"x": rng.uniform(0, 100, 1000) + corner, "y": rng.uniform(0, 100, 1000) + corner, "frame": frame})
         with pytest.raises(DataError, match="nothing in common"):
             measure(table, step=500, window=500)
+
+    def test_too_few_for_pairs_to_agree(self) -> None:
+        """Each pair has a peak, for a handful of localizations is near another handful at some shift or other."""
+        parameters = {"n_localizations": 5_000, "n_frames": 40_000, "field": 20.0, "n_filaments": 60, "precision": 14.0}
+        table = Locs_Simulate(**parameters, drift_amplitude=(300.0, 300.0, 0.0)).apply(seed=1)["output_localizations"]
+        with pytest.raises(DataError, match="the drift is lost: of the .* pairs") as raised:
+            measure(table, step=2500, window=2500, binsize=30.0)
+        assert raised.value.code == "D421"
+        ctx = Context("s", wanted=["output_drift"])
+        measure(table, ctx, step=2500, window=2500, binsize=60.0, behaviour="plugin")
+        assert any("the drift is doubtful" in warning for warning in ctx.warnings)
 
     def test_localization_far_away(self, small: tuple[Localizations, Drift]) -> None:
         x = small[0]["x"].astype(float)

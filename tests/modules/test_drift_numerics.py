@@ -8,8 +8,9 @@ from scipy.ndimage import median_filter
 
 from recipes_core.errors import DataError
 from recipes_modules.correlation.local import correlate_near
+from recipes_modules.correlation.motion import motion_within
 from recipes_modules.correlation.peak import find_peak
-from recipes_modules.correlation.redundant import choose_pairs, connected_windows, solve_pairs
+from recipes_modules.correlation.redundant import agreement, choose_pairs, connected_windows, solve_pairs
 from recipes_modules.correlation.rendering import histogram, squared_weight
 from recipes_modules.correlation.spectra import Transfer, correlation, waves
 from recipes_modules.correlation.width import peak_widths
@@ -223,6 +224,46 @@ class TestRedundant:
         assert connected_windows(5, np.array([[0, 1], [2, 3], [3, 4]])).tolist() == [False, False, True, True, True]
         with pytest.raises(ValueError, match="connect"):
             solve_pairs(3, np.array([[0, 1]]), np.zeros((1, 2)), np.ones(1), reject_above=None)
+
+
+    def test_chance_is_no_agreement(self) -> None:
+        rng = np.random.default_rng(4)
+        n, pairs = 30, choose_pairs(30, "RCC", 5)
+        truth = rng.normal(0, 200, (n, 3))
+        shifts = truth[pairs[:, 1]] - truth[pairs[:, 0]] + rng.normal(0, 2, (len(pairs), 3))
+        chance = rng.uniform(-2500, 2500, shifts.shape)
+        found = {}
+        for part in (0.0, 0.2, 1.0):
+            mixed = np.where(rng.random(len(pairs))[:, np.newaxis] < part, chance, shifts)
+            solution = solve_pairs(n, pairs, mixed, np.ones(len(pairs)), reject_above=60.0)
+            found[part] = agreement(n, solution.residual, 120.0)
+        assert found[0.0] == 1
+        # Windows that no pair holds in place any more take some with them.
+        assert found[0.2] == pytest.approx(1 - 0.2 * len(pairs) / (len(pairs) - n + 1), abs=0.1)
+        assert found[1.0] < 0.1
+        assert np.isnan(agreement(4, np.zeros(5), 120.0))
+
+
+class TestMotion:
+    @pytest.mark.parametrize("apart", [1, 2])
+    def test_walk(self, apart: int) -> None:
+        rng = np.random.default_rng(0)
+        # Windows of 100 frames, a step of 0.4 nm: 100 / apart steps from one to the next.
+        walk = np.cumsum(rng.normal(0, 0.4, (60_000, 2)), axis=0)[:: 100 // apart]
+        error = np.full(walk.shape, 1.5)
+        found = motion_within(walk + error * rng.normal(size=walk.shape), error, apart)
+        np.testing.assert_allclose(found, 0.4**2 * 100 / 12, rtol=0.25)
+
+    def test_smooth_course(self) -> None:
+        rng = np.random.default_rng(1)
+        t = np.linspace(0, 1, 300)[:, np.newaxis]
+        error = np.full((300, 2), 1.0)
+        course = 500 * np.hstack([np.sin(4 * t), t**2])
+        course[100:, 0] += 300
+        assert motion_within(course + error * rng.normal(size=error.shape), error).max() < 0.1 * 1.0
+
+    def test_few(self) -> None:
+        assert not motion_within(np.random.default_rng(2).normal(size=(8, 2)), np.zeros((8, 2))).any()
 
 
 class TestSmoothing:

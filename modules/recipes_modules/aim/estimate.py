@@ -14,6 +14,7 @@ from recipes_modules.aim.cells import FOUND, Search
 from recipes_modules.aim.refine import interpolated, refine
 from recipes_modules.aim.track import Tracker
 from recipes_modules.correlation.cloud import Cloud
+from recipes_modules.correlation.motion import motion_within
 from recipes_modules.correlation.windows import TimeWindows, cut_windows
 
 Floats = npt.NDArray[np.float64]
@@ -97,6 +98,8 @@ def _estimate(
     kept = windows if not n_lost else windows.subset(found)
     positions = refined.positions[found]
     error, doubtful = _standard_errors(refined.apart[found], kept.counts.astype(np.float64), search.axial)
+    known = error > 0
+    error[known] = np.sqrt(error**2 + motion_within(positions, error))[known]
     steps = np.linalg.norm(np.diff(positions, axis=0), axis=1)
     return Knots(
         kept, positions - positions[0], error, n_lost, track.widened, doubtful, float(np.quantile(steps, 0.9)), refined.change

@@ -13,7 +13,8 @@ from recipes_core.module import Context
 from recipes_modules.correlation.cloud import Cloud, Curve
 from recipes_modules.correlation.correlator import Correlator
 from recipes_modules.correlation.grid import make_grid
-from recipes_modules.correlation.redundant import Solution, choose_pairs, connected_windows, lone_windows, solve_pairs
+from recipes_modules.correlation.motion import motion_within
+from recipes_modules.correlation.redundant import Solution, agreement, choose_pairs, connected_windows, lone_windows, solve_pairs
 from recipes_modules.correlation.template import compare_with_rest
 from recipes_modules.correlation.width import matched_kernel
 from recipes_modules.correlation.windows import TimeWindows
@@ -29,8 +30,12 @@ SEARCH_KERNEL = 1.0
 REFINE_PIXELS, REFINE_NM = 2, 120.0
 """The refinement looks for a peak within so many pixels of the search, or so many nm if that is more."""
 
+HIDDEN = 0.5
+"""Part of the motion within windows that their halves do not show."""
 MOST_IN_DOUBT = 0.2
 """Up to this part of the windows may be left out for doubts; where more are, it is the doubts that are doubtful."""
+LOST = 0.3
+"""Where no more than this part of the pairs that could agree by more than chance does so in the search, the drift is lost."""
 LOST_WEIGHT = 1e-3
 """Weight of a pair whose peak the refinement did not find."""
 
@@ -68,6 +73,8 @@ class LocalizationDrift:
         What was searched for peaks, where it was asked for.
     search_pixel : float
         Pixel of the correlations, nm.
+    agreement : float
+        How many pairs agree by more than chance; see `redundant.agreement`.
     """
 
     windows: TimeWindows
@@ -76,6 +83,7 @@ class LocalizationDrift:
     n_unplaced: int
     correlations: npt.NDArray[np.float32] | None
     search_pixel: float
+    agreement: float = math.nan
 
 
 def estimate(ctx: Context, cloud: Cloud, settings: Settings, *, keep_correlations: bool = False) -> LocalizationDrift:
@@ -91,12 +99,26 @@ def estimate(ctx: Context, cloud: Cloud, settings: Settings, *, keep_correlation
     n, windows = len(cloud.windows), rough.windows
     cloud = replace(cloud, windows=windows)
     near = nearest_reach(settings)
+    if rough.agreement <= LOST:
+        raise DataError(
+            f"the drift is lost: of the {len(rough.pairs)} pairs of windows, no more agree with each other than chance makes agree.",
+            code="D421",
+            hint="Use longer windows where localizations are few, shorter ones where the drift is fast, or a larger binsize.",
+        )
     solution, pairs = _refine(ctx, cloud, settings, rough, near), rough.pairs
     if settings.method == "RCC":
         solution, kept = _anchor(ctx, cloud, settings, solution, near)
         solution, pairs = _only(solution, pairs, kept)
         windows = windows if kept.all() else windows.subset(kept)
-    return LocalizationDrift(windows, pairs, solution, n - len(windows), maps, pixel)
+        solution = _with_motion(solution, math.ceil(settings.window / settings.step))
+    return LocalizationDrift(windows, pairs, solution, n - len(windows), maps, pixel, rough.agreement)
+
+
+def _with_motion(solution: Solution, apart: int) -> Solution:
+    if solution.error is None:
+        return solution
+    motion = HIDDEN * motion_within(solution.positions, solution.error, apart)
+    return replace(solution, error=np.where(solution.error > 0, np.sqrt(solution.error**2 + motion), solution.error))
 
 
 def search_pixel(settings: Settings) -> float:
@@ -115,6 +137,7 @@ class _Rough:
     pairs: Ints
     weights: Floats
     positions: Floats
+    agreement: float
 
 
 def _search(
@@ -148,7 +171,9 @@ def _search(
 def _solved(windows: TimeWindows, pairs: Ints, shifts: Floats, bound: float | None) -> tuple[_Rough, Solution]:
     weights = _weights(windows, pairs)
     solution = solve_pairs(len(windows), pairs, shifts, weights, reject_above=bound)
-    return _Rough(windows, pairs, weights, solution.positions), solution
+    pixel = 0.0 if bound is None else bound
+    agreed = agreement(len(windows), solution.residual, max(pixel, REFINE_NM))
+    return _Rough(windows, pairs, weights, solution.positions, agreed), solution
 
 
 def _close_up(ctx: Context, cloud: Cloud, settings: Settings, positions: Floats, near: int) -> tuple[Correlator, Floats]:

@@ -11,9 +11,9 @@ from recipes_core.module import Context
 from recipes_modules.correlation.cloud import Cloud
 from recipes_modules.correlation.correlator import Correlator
 from recipes_modules.correlation.grid import make_grid
-from recipes_modules.correlation.localizations import LocalizationDrift, Settings, placeable
+from recipes_modules.correlation.localizations import REFINE_NM, LocalizationDrift, Settings, placeable
 from recipes_modules.correlation.pairs import measure_pairs
-from recipes_modules.correlation.redundant import choose_pairs, solve_pairs
+from recipes_modules.correlation.redundant import agreement, choose_pairs, solve_pairs
 from recipes_modules.correlation.spectra import correlation
 
 Floats = npt.NDArray[np.float64]
@@ -57,7 +57,8 @@ def estimate_plain(ctx: Context, cloud: Cloud, settings: Settings, *, keep_corre
     kept = replace(kept, node=(kept.starts + kept.stops - 1) / 2)
     bound = settings.shift_max if settings.method == "RCC" else None
     solution = solve_pairs(len(kept), pairs, shifts, np.ones(len(pairs)), reject_above=bound, robust=False)
-    return LocalizationDrift(kept, pairs, solution, len(windows) - len(kept), maps, settings.binsize)
+    agreed = agreement(len(kept), solution.residual, max(2 * settings.binsize, REFINE_NM))
+    return LocalizationDrift(kept, pairs, solution, len(windows) - len(kept), maps, settings.binsize, agreed)
 
 
 def interpolated_peak(values: Maps) -> Floats:

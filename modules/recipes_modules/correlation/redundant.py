@@ -13,6 +13,8 @@ Mask = npt.NDArray[np.bool_]
 
 LONG = 2048
 """From so many windows on their errors are taken from the band of the inverse alone; its columns would fill the memory."""
+LEAST_SPARE = 3
+"""Pairs more than the positions need, from which it shows whether they agree."""
 
 
 def choose_pairs(n: int, method: str, corr_window: int) -> Ints:
@@ -124,6 +126,26 @@ def _robust_positions(n: int, pairs: Ints, shifts: Floats, weights: Floats, roun
         if np.abs(positions - before).max() < 1e-3:
             break
     return positions
+
+
+def agreement(n: int, residual: Floats, within: float) -> float:
+    """How many of the pairs that could contradict the others do not; NaN where too few could.
+
+    A position for each window makes as many pairs fit as there are windows but one, whatever they show: those do not count.
+
+    Parameters
+    ----------
+    n : int
+        Number of windows.
+    residual : array (p,)
+        Distance of each pair's shift from the positions; not finite where it has no peak.
+    within : float
+        Up to this residual a pair agrees.
+    """
+    spare = len(residual) - (n - 1)
+    if spare < LEAST_SPARE:
+        return float("nan")
+    return max(0, np.count_nonzero(residual <= within) - (n - 1)) / spare
 
 
 def _laplacian(n: int, pairs: Ints, weights: Floats) -> Floats:

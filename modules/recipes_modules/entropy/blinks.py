@@ -41,14 +41,18 @@ def link(
     successor = np.full(len(x), -1, np.int32)
     inverse = 1.0 / radius
     many = len(channel) > 0
+    # The first row that is not too long ago.
+    recent = 0
     for i in range(len(x)):
+        while frame[i] - frame[recent] > apart:
+            recent += 1
         cx, cy = int((x[i] - low_x) * inverse) + 1, int((y[i] - low_y) * inverse) + 1
         best, nearest, same = radius * radius, -1, -1
         for row in range(cy - 1, cy + 2):
             for column in range(cx - 1, cx + 2):
                 for slot in range(2):
                     j = cells[row, column, slot]
-                    if j < 0 or frame[i] - frame[j] > apart or frame[i] < frame[j]:
+                    if j < recent or frame[i] - frame[j] > apart or frame[i] < frame[j]:
                         continue
                     if many and channel[i] != channel[j]:
                         continue

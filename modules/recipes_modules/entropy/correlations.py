@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 WITHIN = MATES_WITHIN
 """Frames over which an event may go on."""
-ENOUGH = 1_000_000
+ENOUGH = 300_000
 """Events that are looked at, at most."""
 
 

@@ -177,6 +177,11 @@ class Density:
     blocks: Floats32
     taps: tuple[np.float32, ...]
 
+    @property
+    def deep(self) -> bool:
+        """Whether it has three dimensions."""
+        return self.bits[0] > 0
+
 
 def build_density(
     events: Any, drift: Floats32, kernel: tuple[float, float, float], *, deep: bool, map_: Map, n_parts: int

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from recipes_modules.entropy.correlations import inflation
 from recipes_modules.entropy.density import Map, TooFine
 from recipes_modules.entropy.events import Events
+from recipes_modules.entropy.jumps import place_jumps
 from recipes_modules.entropy.rounds import Kernel, Scores, score_round
 from recipes_modules.entropy.smoother import Smoothed, Smoother
 
@@ -20,10 +21,16 @@ COARSE = 250_000
 """Events that are enough for wide kernels."""
 FINE = 100.0
 """From this kernel down (nm, along x and y) all events take part, and the kernel that tells most is looked for."""
-FASTEST, SLOWEST = 0.5, 0.7
+FASTEST, SLOWEST = 0.33, 0.7
 """From one kernel to the next."""
+LEAP = 0.125
+"""From one wide kernel to the next, at most."""
+SAFE = 8.0
+"""A wide kernel is so many times what is still unknown of the drift, at least."""
 BEST_2D, BEST_3D = 0.67, 0.9
 """Kernel over the width of the structure, blurred by precision, at which a density tells most."""
+WIDEN = 8.0
+"""So many times a kernel that is too narrow for the memory others are tried."""
 LEAST_KERNEL = 2.5
 """Narrowest kernel, in standard errors of the drift."""
 MOST_REPEATS = 6
@@ -81,6 +88,7 @@ class Estimator:
         self.n_parts = n_parts
         self.report = report
         self.freedom = 0.0
+        self.jumps: list[int] = []
         n = events.n_frames
         self.found = Estimate(np.zeros((n, 3)), np.zeros((n, 3)))
         lateral = max(events.field[0], events.field[1], 1.0)
@@ -90,38 +98,39 @@ class Estimator:
 
     def lateral(self, start: float | None = None) -> None:
         """Find the drift along x and y, from a kernel that fits the field (or `start`, nm) down."""
-        kernel = start or self._first_kernel()
+        kernel = start or float(np.clip(self.events.field[:2].max() / 8, 20.0, 5000.0))
+        shape: Kernel = (1.0, 1.0, 1.0)
         if kernel > FINE:
-            kernel = self._coarse(kernel)
-        self._fine(kernel, (1.0, 1.0, 1.0), deep=False, axes=(0, 1))
+            kernel = self._coarse(kernel, shape, deep=False, axes=(0, 1))
+        self._fine(kernel, shape, deep=False, axes=(0, 1))
 
-    def _first_kernel(self) -> float:
-        return float(np.clip(self.events.field[:2].max() / 8, 20.0, 5000.0))
-
-    def _coarse(self, kernel: float) -> float:
+    def _coarse(self, kernel: float, shape: Kernel, *, deep: bool, axes: tuple[int, ...]) -> float:
         """Wide kernels, with some of the events; the first narrow kernel."""
         few = self.events.fewer(COARSE, self.map_)
         while kernel > FINE:
             for _ in range(MOST_REPEATS):
-                moved = self._round(few, (kernel,) * 3, deep=False, axes=(0, 1))[1]
-                if moved < kernel / 3:
+                # Scores reach about as far as the kernel: what is farther away comes nearer from one to the next.
+                moved = self._round(few, _times(kernel, shape), deep=deep, axes=axes)[1]
+                if moved < kernel * shape[axes[0]] / 3:
                     break
-            kernel *= FASTEST
+            unknown = np.sqrt(self.found.variance[:, list(axes)].mean(axis=0).max()) / shape[axes[0]]
+            kernel = float(np.clip(SAFE * unknown, LEAP * kernel, kernel / 2))
         # What changes over the field in the course of the movie, or mere noise, can mislead wide kernels.
-        if self._surplus(few, (FINE,) * 3) < 0:
-            still = np.zeros_like(self.found.drift)
-            self.found.drift = still
-            for smoother in self.smoothers[:2]:
-                smoother.roughness = None
+        if self._surplus(few, _times(FINE, shape), deep=deep, axes=axes) < 0:
+            self.found.drift[:, list(axes)] = 0
+            for axis in axes:
+                self.smoothers[axis].roughness = None
             for wide in (4 * FINE, 2 * FINE):
-                self._round(few, (wide,) * 3, deep=False, axes=(0, 1))
+                self._round(few, _times(wide, shape), deep=deep, axes=axes)
         return kernel
 
-    def _surplus(self, events: Events, kernel: Kernel) -> float:
-        """By how much the drift makes the density of events likelier than none does, less the freedom that it took."""
-        drifts = (self.found.drift, np.zeros_like(self.found.drift))
+    def _surplus(self, events: Events, kernel: Kernel, *, deep: bool, axes: tuple[int, ...]) -> float:
+        """By how much the drift along some axes makes the density of events likelier than none does, less the freedom it took."""
+        still = self.found.drift.copy()
+        still[:, list(axes)] = 0
         found, none = (
-            score_round(events, drift, kernel, deep=False, map_=self.map_, n_parts=self.n_parts).log_density for drift in drifts
+            score_round(events, drift, kernel, deep=deep, map_=self.map_, n_parts=self.n_parts).log_density
+            for drift in (self.found.drift, still)
         )
         return len(events) * (found - none) - self.freedom
 
@@ -139,7 +148,7 @@ class Estimator:
         lateral = found.drift[:, :2].std(axis=0), np.sqrt(found.variance[:, :2].mean(axis=0))
         if len(self.events) < PLENTY and (lateral[0] > 3 * lateral[1]).any():
             width = float(found.kernel[0])
-            if self._surplus(self.events, (width,) * 3) < 0:
+            if self._surplus(self.events, (width,) * 3, deep=False, axes=(0, 1)) < 0:
                 yield "along x and y: the drift that was found makes the image sharper by no more than chance does"
 
     # -- along z ---------------------------------------------------------------------------------------------------------
@@ -152,8 +161,11 @@ class Estimator:
         ratio : float
             Precision along z over that along x.
         """
-        wide = max(float(self.events.field[2]) / 6, 1.0)
-        self._fine(wide / ratio, (1.0, 1.0, ratio), deep=True, axes=(2,))
+        kernel = max(float(self.events.field[2]) / 2, 1.0) / ratio
+        shape: Kernel = (1.0, 1.0, ratio)
+        if kernel > FINE:
+            kernel = self._coarse(kernel, shape, deep=True, axes=(2,))
+        self._fine(kernel, shape, deep=True, axes=(2,))
 
     # -- both ------------------------------------------------------------------------------------------------------------
 
@@ -163,22 +175,25 @@ class Estimator:
         if self.events.order is None:
             self.events = self.events.by_place(self.found.drift.astype(np.float32), self.map_)
         chosen = list(axes)
+        widest, narrowest = WIDEN * kernel, False
         while True:
-            before = self.found.drift.copy()
-            here: Kernel = (kernel * shape[0], kernel * shape[1], kernel * shape[2])
             try:
-                scores, _ = self._round(self.events, here, deep=deep, axes=axes)
+                here, before, scores = self._closer(kernel, shape, deep=deep, axes=axes)
             except TooFine:
-                if best is None:
+                if best is None and kernel > widest:
                     raise
-                break
-            told = scores.information[chosen].sum()
-            if best is not None and told < best[2].information[chosen].sum():
-                break
+                scores = None
+            if scores is None or (best is not None and scores.information[chosen].sum() < best[2].information[chosen].sum()):
+                # One that is not so narrow may do.
+                narrowest = True
+                kernel /= SLOWEST
+                if best is not None and kernel * shape[0] > SLOWEST * best[0][0]:
+                    break
+                continue
             best = here, before, scores
             self._weigh(scores, chosen)
             target = _best_kernel(kernel, float(scores.excess[chosen].mean()), deep)
-            if kernel < 1.15 * target:
+            if kernel < 1.15 * target or narrowest:
                 break
             # A density finer than the drift is known would be made of its errors.
             known = np.sqrt(self.found.variance[:, chosen].mean(axis=0)).max() / shape[chosen[0]]
@@ -186,8 +201,23 @@ class Estimator:
                 break
             target = max(target, LEAST_KERNEL * known)
             kernel = float(np.clip(target, FASTEST * kernel, SLOWEST * kernel))
-        if best is not None:
-            self._finish(*best, axes=axes)
+        self._finish(*best, axes=axes)
+
+    def _closer(self, kernel: float, shape: Kernel, *, deep: bool, axes: tuple[int, ...]) -> tuple[Kernel, Floats, Scores]:
+        """One round of all events: its kernel, the drift before it and what it tells."""
+        here, before = _times(kernel, shape), self.found.drift.copy()
+        scores, _ = self._round(self.events, here, deep=deep, axes=axes)
+        if self._place_jumps(here, deep=deep):
+            before = self.found.drift.copy()
+            scores, _ = self._round(self.events, here, deep=deep, axes=axes)
+        return here, before, scores
+
+    def _place_jumps(self, kernel: Kernel, *, deep: bool) -> bool:
+        if not self.jumps:
+            return False
+        return place_jumps(
+            self.events, self.found.drift, kernel, self.jumps, deep=deep, map_=self.map_, n_parts=self.n_parts
+        )
 
     def _weigh(self, scores: Scores, axes: list[int]) -> None:
         """Events that tell more count more in the density."""
@@ -201,7 +231,8 @@ class Estimator:
         drift = self.found.drift
         scores = score_round(events, drift, kernel, deep=deep, map_=self.map_, n_parts=self.n_parts)
         before = drift[:, list(axes)].copy()
-        self._smooth(scores, drift, np.ones(3), axes, last=False)
+        made = self._smooth(scores, drift, np.ones(3), axes, last=False)
+        self.jumps = [frame for smoothed in made for frame in smoothed.jumps]
         change = drift[:, list(axes)] - before
         self.freedom = float((scores.info[:, list(axes)] * self.found.variance[:, list(axes)]).sum())
         if self.report is not None:
@@ -233,6 +264,10 @@ class Estimator:
             found.neighbours[axis] = scores.neighbours
             found.excess[axis], found.inflation[axis] = scores.excess[axis], factor[axis]
         found.smoothed = [*found.smoothed[:2], *made][-3:] if len(made) < 3 else made
+
+
+def _times(kernel: float, shape: Kernel) -> Kernel:
+    return kernel * shape[0], kernel * shape[1], kernel * shape[2]
 
 
 def _best_kernel(kernel: float, excess: float, deep: bool) -> float:

@@ -121,14 +121,15 @@ class Events:
 
     def in_time(self, most: int) -> npt.NDArray[np.int64]:
         """Rows in the order of frames; where there are more than `most`, those of a part of the movie's stretches."""
-        order = np.arange(len(self), dtype=np.int32) if self.order is None else self.order
-        part = -(-len(order) // most)
-        if part > 1:
-            rows = np.flatnonzero((order // STRETCH) % part == 0)
-            return np.asarray(rows[np.argsort(order[rows])])
-        result = np.empty(len(order), np.int64)
-        result[order] = np.arange(len(order))
-        return result
+        if self.order is None:
+            rows = np.arange(len(self))
+        else:
+            rows = np.empty(len(self), np.int64)
+            rows[self.order] = np.arange(len(self))
+        part = -(-len(rows) // most)
+        if part == 1:
+            return rows
+        return np.concatenate([rows[start : start + STRETCH] for start in range(0, len(rows), part * STRETCH)])
 
     def fewer(self, most: int, map_: Any) -> Events:
         """Every so-many-th event, at most `most`, with its mates."""

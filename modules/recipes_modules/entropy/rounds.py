@@ -99,9 +99,7 @@ def score_round(events: Events, drift: Floats, kernel: Kernel, *, deep: bool, ma
 def _score(events: Events, shift: Any, density: Density, *, deep: bool, map_: Map) -> tuple[npt.NDArray[np.float32], Floats]:
     axes = 3 if deep else 2
     gradients = np.empty((len(events), axes), np.float32)
-    peak = float(density.taps[0]) ** axes
-    mean_weight = float(events.weight.mean(dtype=np.float64))
-    floor = np.float32(FLOOR * peak * mean_weight)
+    floor = floor_of(events, density)
 
     def task(bounds: tuple[int, int]) -> Floats:
         sums = np.zeros((MOST_GROUPS, axes, 3))
@@ -119,6 +117,12 @@ def _score(events: Events, shift: Any, density: Density, *, deep: bool, map_: Ma
     for part in map_(task, events.ranges(-(-len(events) // ROWS))):
         sums += part
     return gradients, sums
+
+
+def floor_of(events: Events, density: Density) -> np.float32:
+    """What is added to a density of these events, in its own unit; see `FLOOR`."""
+    axes = 3 if density.deep else 2
+    return np.float32(FLOOR * float(density.taps[0]) ** axes * float(events.weight.mean(dtype=np.float64)))
 
 
 def sum_over_frames(events: Events, gradients: Any, gain: Floats, info: Floats, map_: Map) -> Floats:

@@ -21,6 +21,8 @@ Floats = npt.NDArray[np.float64]
 LANES = 8
 """Parameter sets whose likelihood is computed side by side: the recursion waits for its own divisions."""
 MOST_JUMPS = 20
+ROUGHLY = 8192
+"""Measurements from which a roughness is learned that need not be known well."""
 _STEP = math.log(10.0)
 _SMALLEST_STEP = 0.25
 _FLOOR = 1e-14
@@ -174,6 +176,16 @@ def smooth(
     shock[0] = 0.0
 
 
+def in_bins(y: Floats, info: Floats, extra: Floats, bins: int) -> tuple[Floats, Floats, Floats]:
+    """Measurements of `bins` frames each, put together; a jump within them may lie before or after their mean."""
+    edges = np.arange(0, len(y), bins)
+    sums = np.add.reduceat(info, edges)
+    means = np.add.reduceat(info * y, edges) / np.where(sums > 0, sums, 1)
+    jumps = np.maximum.reduceat(extra, edges)
+    jumps[1:] = np.maximum(jumps[1:], jumps[:-1])
+    return means, sums, jumps
+
+
 class Smoother:
     """Smooths one coordinate of a drift; remembers its roughness from one use to the next.
 
@@ -204,14 +216,16 @@ class Smoother:
         y, info = np.ascontiguousarray(y), np.ascontiguousarray(info)
         extra = np.zeros(self.n)
         jumps: dict[int, float] = {}
-        likelihood = self._learn(y, info, extra)
+        # Roughness need not be known well before the end.
+        bins = 1 if average else -(-self.n // ROUGHLY)
+        likelihood = self._learn(y, info, extra, bins)
         mean, variance, shock = self._smooth(y, info, extra, self.roughness)
         for _ in range(MOST_JUMPS):
             frame = int(np.argmax(np.abs(shock)))
             if abs(shock[frame]) < self.jump_at or frame in jumps:
                 break
             jumps[frame] = extra[frame] = self.reach**2
-            likelihood = self._learn(y, info, extra)
+            likelihood = self._learn(y, info, extra, bins)
             mean, variance, shock = self._smooth(y, info, extra, self.roughness)
         if average:
             mean, variance = self._average(y, info, extra, likelihood, mean, variance)
@@ -230,7 +244,20 @@ class Smoother:
 
     # -- roughness -------------------------------------------------------------------------------------------------------
 
-    def _learn(self, y: Floats, info: Floats, extra: Floats) -> float:
+    def _learn(self, y: Floats, info: Floats, extra: Floats, bins: int) -> float:
+        """Learn the roughness, from the means of so many frames at a time; return its log-likelihood."""
+        if bins == 1:
+            return self._climb(y, info, extra)
+        coarse = Smoother(-(-self.n // bins), self.reach)
+        scale = bins, bins**3
+        if self.roughness is not None:
+            coarse.roughness = Roughness(self.roughness.level * scale[0], self.roughness.slope * scale[1])
+        likelihood = coarse._climb(*in_bins(y, info, extra, bins))
+        assert coarse.roughness is not None
+        self.roughness = Roughness(coarse.roughness.level / scale[0], coarse.roughness.slope / scale[1])
+        return likelihood
+
+    def _climb(self, y: Floats, info: Floats, extra: Floats) -> float:
         """Climb the likelihood over the logarithms of both variances: eight neighbours at a time, in steps that shrink."""
         if self.roughness is None:
             # Between no movement and one by its own reach within the movie, first without a slope, then with one.
@@ -300,7 +327,10 @@ class Smoother:
             for a in (0.0, *(level * 10 ** (k / 2) for k in range(-8, 5)))
             for b in (0.0, *(slope * 10 ** (k / 2) for k in range(-5, 6)))
         ]
-        values = self._values(tries, y, info, extra)
+        # What they have in common does not matter here, nor what happens within some frames.
+        bins = -(-self.n // ROUGHLY)
+        coarse = Smoother(-(-self.n // bins), self.reach)
+        values = coarse._values([(a * bins, b * bins**3) for a, b in tries], *in_bins(y, info, extra, bins))
         chosen = np.flatnonzero(values > values.max() - _UNLIKELY)
         # Far more than these would differ from each other by nothing.
         chosen = chosen[np.argsort(values[chosen])[::-1]][: 4 * LANES]

@@ -1,8 +1,8 @@
 """Background of each frame: the mean or a percentile of the frames around it, or of the neighbourhood in the frame; compiled.
 
 Importing this file imports numba: do it on use. Sums run on from frame to frame. They hold counts, which are whole numbers for most
-cameras, so nothing is lost; for other movies they begin anew every `RENEW` frames, counted from the start of the movie, so that results
-do not depend on where a block begins.
+cameras, so nothing is lost; otherwise they begin anew every `RENEW` frames, counted from the start of the movie, so that results do not
+depend on where a block begins.
 """
 
 from __future__ import annotations
@@ -12,48 +12,92 @@ from typing import Any
 import numba
 import numpy as np
 
-RENEW = 64
-TILE = 16
-"""Edge of the tiles whose medians make the background where no other frames are taken, pixels."""
+RENEW = 32
+TILE = 32
+"""Edge of the tiles whose means make the background where no other frames are taken, pixels."""
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def background_part(value: Any, least: Any, most: Any) -> Any:
+    """The value where it lies between the two, else their middle."""
+    return value if least <= value <= most else np.float32(0.5) * (least + most)
 
 
 @numba.njit(cache=True, nogil=True)
-def _accumulate(frame: Any, sign: Any, sums: Any) -> None:
+def _accumulate(frame: Any, caps: Any, sign: Any, sums: Any) -> None:
+    clips = caps.shape[0] > 0
     for y in range(sums.shape[0]):
         row, out = frame[y], sums[y]
-        for x in range(out.shape[0]):
-            out[x] += sign * row[x]
+        if clips:
+            least, most = caps[0, y], caps[1, y]
+            for x in range(out.shape[0]):
+                out[x] += sign * background_part(row[x], least[x], most[x])
+        else:
+            for x in range(out.shape[0]):
+                out[x] += sign * row[x]
 
 
 @numba.njit(cache=True, nogil=True)
-def _exchange(new: Any, old: Any, sums: Any) -> None:
+def _exchange(new: Any, old: Any, caps: Any, sums: Any) -> None:
+    clips = caps.shape[0] > 0
     for y in range(sums.shape[0]):
         come, go, out = new[y], old[y], sums[y]
-        for x in range(out.shape[0]):
-            out[x] += come[x] - go[x]
+        if clips:
+            least, most = caps[0, y], caps[1, y]
+            for x in range(out.shape[0]):
+                out[x] += background_part(come[x], least[x], most[x]) - background_part(go[x], least[x], most[x])
+        else:
+            for x in range(out.shape[0]):
+                out[x] += come[x] - go[x]
 
 
 @numba.njit(cache=True, nogil=True)
-def advance_sum(ring: Any, sums: Any, held: Any, low: int, high: int) -> None:
+def advance_sum(ring: Any, caps: Any, sums: Any, held: Any, low: int, high: int) -> None:
     """Make `sums` the sum of the frames from `low` to `high`; `held` says which ones it holds.
 
-    Frame ``f`` stands at ``ring[f % len(ring)]``.
+    Frame ``f`` stands at ``ring[f % len(ring)]``. Values below `caps[0]` or above `caps[1]` (y, x) count as the middle of these;
+    `caps` may be empty.
     """
     room = ring.shape[0]
     if low >= held[1] or low < held[0] or high < held[1]:
         sums[:] = 0
         held[0] = held[1] = low
     while held[1] < high and held[0] < low:
-        _exchange(ring[held[1] % room], ring[held[0] % room], sums)
+        _exchange(ring[held[1] % room], ring[held[0] % room], caps, sums)
         held[0] += 1
         held[1] += 1
     one = sums.dtype.type(1)
     while held[1] < high:
-        _accumulate(ring[held[1] % room], one, sums)
+        _accumulate(ring[held[1] % room], caps, one, sums)
         held[1] += 1
     while held[0] < low:
-        _accumulate(ring[held[0] % room], -one, sums)
+        _accumulate(ring[held[0] % room], caps, -one, sums)
         held[0] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def renew_caps(
+    ring: Any, low: int, high: int, level: Any, scale: Any, variance: Any, shot: Any, clip: Any, sums: Any, held: Any, caps: Any
+) -> None:
+    """Find which counts are no background: those farther from the mean than `clip` times their noise; the mean then counts itself in
+    their place.
+
+    `variance` is that of the read noise in photoelectrons^2, `shot` the noise factor squared.
+    """
+    share = np.float32(1) / np.float32(high - low)
+    # Each time what is far off has less weight in the mean from which it is told.
+    for k in range(3):
+        held[0] = held[1] = -1
+        advance_sum(ring, caps[: 0 if k == 0 else 2], sums, held, low, high)
+        for y in range(caps.shape[1]):
+            row, dark, gain, noise, least, most = sums[y], level[y], scale[y], variance[y], caps[0, y], caps[1, y]
+            for x in range(least.shape[0]):
+                mean = np.float32(row[x]) * share
+                electrons = max((mean - dark[x]) * gain[x], np.float32(0))
+                reach = clip * np.sqrt(shot * electrons + noise[x] + np.float32(0.25)) / gain[x]
+                least[x] = mean - reach
+                most[x] = mean + reach
+    held[0] = held[1] = -1
 
 
 @numba.njit(cache=True, nogil=True)
@@ -120,18 +164,40 @@ def percentile_of(ordered: Any, n: int, part: float, result: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
+def _even_level(tile: Any) -> Any:
+    """Mean of a tile without its spots: what lies more than 2.5 standard deviations from the mean is left out, three times."""
+    low, high = np.float32(-np.inf), np.float32(np.inf)
+    mean = np.float64(0)
+    for _ in range(4):
+        count = 0
+        total = 0.0
+        squares = 0.0
+        for y in range(tile.shape[0]):
+            for x in range(tile.shape[1]):
+                value = tile[y, x]
+                if low <= value <= high:
+                    count += 1
+                    total += value
+                    squares += np.float64(value) * value
+        if count == 0:
+            break
+        mean = total / count
+        reach = 2.5 * np.sqrt(max(squares / count - mean * mean, 0.0))
+        low, high = np.float32(mean - reach), np.float32(mean + reach)
+    return np.float32(mean)
+
+
+@numba.njit(cache=True, nogil=True)
 def neighbourhood(frame: Any, result: Any) -> None:
-    """Smooth background of a frame from the medians of tiles; spots that cover less than half of a tile do not count."""
+    """Smooth background of a frame from the means of tiles without their spots."""
     height, width = frame.shape
     rows, columns = max(1, (height + TILE // 2) // TILE), max(1, (width + TILE // 2) // TILE)
     tiles = np.empty((rows, columns), np.float32)
     for i in range(rows):
-        top, bottom = i * height // rows, (i + 1) * height // rows
         for j in range(columns):
-            left, right = j * width // columns, (j + 1) * width // columns
-            # Every other pixel tells as much about a median, in a quarter of the time.
-            step = 2 if bottom - top > 8 and right - left > 8 else 1
-            tiles[i, j] = np.median(np.ascontiguousarray(frame[top:bottom:step, left:right:step]))
+            tiles[i, j] = _even_level(
+                frame[i * height // rows : (i + 1) * height // rows, j * width // columns : (j + 1) * width // columns]
+            )
     for y in range(height):
         v = min(max((y + 0.5) * rows / height - 0.5, 0.0), rows - 1.0)
         i = min(int(v), max(rows - 2, 0))

@@ -61,6 +61,6 @@ def track(chunk: Any, variance: Floats, camera: Camera, beads: Beads) -> dict[st
     spots = Spots(
         chunk.frames, none, variance, index, np.tile(rows[best], n), np.tile(columns[best], n), beads.half, beads.sigma, camera
     )  # fmt: skip
-    found = mle(spots, {"model": "one sigma"})
+    found = mle(spots, {"model": "sigma"})
     kept = ("x", "y", "photons", "background", "sigma", "error_x", "error_y", "chi2", "A", "result_code")
     return {"frame": (index + chunk.first).astype(np.int32)} | {name: found[name] for name in kept}

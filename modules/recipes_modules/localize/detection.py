@@ -19,12 +19,16 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from recipes_modules.localize.filters import along_x, along_y, gaussian_taps, sum_of_squares
+from recipes_modules.localize.filters import along_x, along_y, border_gain, gaussian_taps, mirrored, power_sum
 
 Floats = npt.NDArray[np.float32]
 
 EDGE = 5
 """PYME looks for nothing so near the border, pixels."""
+
+
+NARROWER = 0.8
+"""Width of the matched filter over that of the PSF: parts close neighbours better, for 2.4% less signal over noise."""
 
 
 @dataclass(frozen=True)
@@ -73,25 +77,27 @@ class Detection:
 
     @cached_property
     def taps(self) -> tuple[Floats, Floats]:
-        """The two filters; the second is of no use to the matched one."""
+        """The two filters, narrow and wide; the matched detection uses the first alone."""
         if self.matched:
-            taps = gaussian_taps(self.sigma, 3.5)
+            taps = gaussian_taps(NARROWER * self.sigma, 3.5)
             return taps, taps
         return gaussian_taps(self.lowpass), gaussian_taps(self.highpass)
 
     @cached_property
     def numbers(self) -> Floats:
-        """What the compiled code reads: threshold, debounce, clump, edge, noise factor squared, least signal, noise gain, absolute."""
-        gain = sum_of_squares(self.taps[0])
+        """What the compiled code reads.
+
+        Threshold, debounce, clump, edge, noise factor squared, least signal, sums of the filter's squares and cubes around `absolute`.
+        """
+        gain, cubes = power_sum(self.taps[0], 2), power_sum(self.taps[0], 3)
         values = (
-            self.threshold, self.debounce, self.clump, self.edge, self.noise_factor**2, self.electrons_per_count, gain, self.absolute
+            self.threshold, self.debounce, self.clump, self.edge, self.noise_factor**2, self.electrons_per_count, gain,
+            self.absolute, cubes,
         )  # fmt: skip
         return np.array(values, np.float32)
 
 
-def detect(
-    frame: Floats, background: Floats, variance: Floats, settings: Detection
-) -> tuple[Floats, Floats, Floats]:
+def detect(frame: Floats, background: Floats, variance: Floats, settings: Detection) -> tuple[Floats, Floats, Floats]:
     """Spots of one frame.
 
     Parameters
@@ -108,31 +114,20 @@ def detect(
         Places in pixels from the centre of the first one, and the height of the filtered frame in units of its noise.
     """
     first, second = settings.taps
-    work = workspace(frame.shape, max(len(first), len(second)))
-    static = variance_of_filter(variance, settings)
+    work = workspace(frame.shape, settings)
     found = np.empty((64, 3), np.float32)
-    found, n = spots_of(frame, background, static, settings.matched, first, second, settings.numbers, work, found, 0)
+    found, n = spots_of(
+        frame, background, variance, np.float32(1), settings.matched, first, second, settings.numbers, work, found, 0
+    )
     return found[:n, 0].copy(), found[:n, 1].copy(), found[:n, 2].copy()
 
 
-def workspace(shape: tuple[int, int], reach: int) -> tuple[Floats, Floats, Floats, Floats]:
-    """Buffers for `spots_of`: a padded line, and three frames."""
-    line = np.empty(shape[1] + 2 * reach, np.float32)
-    return line, np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.float32)
-
-
-def variance_of_filter(variance: Floats, settings: Detection) -> Floats:
-    """Read noise as the detection counts it: for the matched filter, what that filter leaves of it."""
-    if not settings.matched:
-        return variance
-    taps = settings.taps[0].astype(np.float64) ** 2
-    # The filter's squared weights sum to the gain that multiplies the background as well.
-    squared = (taps / (taps[0] + 2 * taps[1:].sum())).astype(np.float32)
-    if float(variance.min()) == float(variance.max()):
-        return variance
-    from recipes_modules.localize.filters import smoothed
-
-    return np.asarray(smoothed(variance, squared))
+def workspace(shape: tuple[int, int], settings: Detection) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats]:
+    """What `spots_of` needs: a padded line, three frames, and what the border adds to the noise of rows and of columns."""
+    first, second = settings.taps
+    line = np.empty(shape[1] + 2 * max(len(first), len(second)), np.float32)
+    frames = [np.empty(shape, np.float32) for _ in range(3)]
+    return line, frames[0], frames[1], frames[2], border_gain(first, shape[0]), border_gain(first, shape[1])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -152,11 +147,11 @@ def _positive_difference(frame: Any, background: Any, result: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def _in_noise(background: Any, variance: Any, shot: Any, gain: Any, out: Any) -> None:
+def _in_noise(background: Any, variance: Any, shot: Any, gain: Any, across: Any, out: Any) -> None:
     """A filtered line in units of its noise. What lies below half an electron of variance counts as that."""
     for x in range(out.shape[0]):
         level = shot * max(background[x], np.float32(0)) + variance[x]
-        out[x] /= np.sqrt(gain * max(level, np.float32(0.25)))
+        out[x] /= np.sqrt(gain * across[x] * max(level, np.float32(0.25)))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -173,10 +168,12 @@ def _minus(wide: Any, out: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def filtered(frame: Any, background: Any, variance: Any, matched: bool, first: Any, second: Any, numbers: Any, work: Any) -> Any:
+def filtered(
+    frame: Any, background: Any, variance: Any, doubt: Any, matched: bool, first: Any, second: Any, numbers: Any, work: Any
+) -> Any:
     """The filtered frame in units of noise; it lies in the workspace."""
-    line, clean, half, score = work
-    shot, least, gain, absolute = numbers[4], numbers[5], numbers[6], numbers[7] > 0
+    line, clean, half, score, down, across = work
+    shot, least, gain, absolute = numbers[4], numbers[5], numbers[6] * doubt, numbers[7] > 0
     if matched:
         _difference(frame, background, clean)
     else:
@@ -185,7 +182,7 @@ def filtered(frame: Any, background: Any, variance: Any, matched: bool, first: A
     for y in range(frame.shape[0]):
         along_y(half, first, y, score[y])
         if matched:
-            _in_noise(background[y], variance[y], shot, gain, score[y])
+            _in_noise(background[y], variance[y], shot, gain * down[y], across, score[y])
     if not matched:
         along_x(clean, second, line, half)
         wide = clean[0]
@@ -208,9 +205,38 @@ def _room(found: Any, n: int) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)
-def _maxima(score: Any, threshold: Any, edge: int, found: Any, n: int) -> Any:
-    """Maxima of 3 x 3 pixels above the threshold, from the `n`-th row of `found` on; of equal neighbours the first one."""
+def _around(background: Any, variance: Any, shot: Any, taps: Any, y: int, x: int) -> Any:
+    """Variance of the pixels around one, and its part that is shot noise, each weighted as the filter's noise is (weights sum to 1)."""
+    height, width = background.shape
+    radius = taps.shape[0] - 1
+    total, light, weights = 0.0, 0.0, 0.0
+    for i in range(-radius, radius + 1):
+        row = mirrored(y + i, height)
+        down = np.float64(taps[abs(i)]) ** 2
+        for j in range(-radius, radius + 1):
+            column = mirrored(x + j, width)
+            weight = down * np.float64(taps[abs(j)]) ** 2
+            level = shot * max(background[row, column], np.float32(0))
+            total += weight * max(level + variance[row, column], np.float32(0.25))
+            light += weight * level
+            weights += weight
+    return total / weights, light / weights
+
+
+@numba.njit(cache=True, nogil=True)
+def _maxima(
+    score: Any, background: Any, variance: Any, taps: Any, doubt: Any, numbers: Any, edge: int, work: Any, found: Any, n: int
+) -> Any:
+    """Maxima of 3 x 3 pixels above the threshold, from the `n`-th row of `found` on; of equal neighbours the first one.
+
+    The score counts the noise of its own pixel; what exceeds the threshold is judged again by the noise of all pixels under the filter, so
+    that a noisy pixel makes no spots beside it. Counts of photons are skewed: high ones are more frequent than in Gaussian noise. The
+    threshold is raised to where it is exceeded as rarely as the given one by a Gaussian (first term of the expansion of Cornish and Fisher).
+    """
     height, width = score.shape
+    threshold, shot, gain, cubes = numbers[0], numbers[4], numbers[6], numbers[8]
+    raised = max(threshold * threshold - 1, np.float32(0)) / 6
+    down, across = work[4], work[5]
     for y in range(edge, height - edge):
         here = score[y]
         above = score[max(y - 1, 0)]
@@ -226,8 +252,14 @@ def _maxima(score: Any, threshold: Any, edge: int, found: Any, n: int) -> Any:
                 continue
             if (x > 0 and here[left] >= value) or (x < width - 1 and here[right] > value):
                 continue
+            total, light = _around(background, variance, shot, taps, y, x)
+            own = max(shot * max(background[y, x], np.float32(0)) + variance[y, x], np.float32(0.25))
+            exact = value * np.sqrt(own / total)
+            noise = gain * doubt * down[y] * across[x] * total
+            if exact <= threshold + raised * cubes * light * shot / (noise * np.sqrt(noise)):
+                continue
             found = _room(found, n)
-            found[n, 0], found[n, 1], found[n, 2] = y, x, value
+            found[n, 0], found[n, 1], found[n, 2] = y, x, exact
             n += 1
     return found, n
 
@@ -289,16 +321,16 @@ def _regions(score: Any, threshold: Any, edge: int, found: Any, n: int) -> Any:
 
 
 @numba.njit(cache=True, nogil=True)
-def _thinned(found: Any, start: int, stop: int, radius: float, clumps: bool, slack: float) -> int:
+def _thinned(found: Any, start: int, stop: int, radius: float, clumps: bool) -> int:
     """Leave out spots with a neighbour (clumps), or with a brighter one, within `radius`; return the new end.
 
-    Rows of `found` come in the order of their rows in the frame, give or take `slack` pixels.
+    Rows of `found` come in the order of their rows in the frame.
     """
     keep = np.ones(stop - start, np.bool_)
     for i in range(start, stop):
         for j in range(i + 1, stop):
             down = found[j, 0] - found[i, 0]
-            if down > radius + slack:
+            if down > radius:
                 break
             across = found[j, 1] - found[i, 1]
             if down * down + across * across <= radius * radius:
@@ -319,24 +351,25 @@ def _thinned(found: Any, start: int, stop: int, radius: float, clumps: bool, sla
 
 @numba.njit(cache=True, nogil=True)
 def spots_of(
-    frame: Any, background: Any, variance: Any, matched: bool, first: Any, second: Any, numbers: Any, work: Any, found: Any, n: int
-) -> Any:
-    """Spots of one frame: rows (row, column, score) of `found` from the `n`-th on, and how many there are then."""
-    score = filtered(frame, background, variance, matched, first, second, numbers, work)
+    frame: Any, background: Any, variance: Any, doubt: Any, matched: bool, first: Any, second: Any, numbers: Any, work: Any, found: Any,
+    n: int,
+) -> Any:  # fmt: skip
+    """Spots of one frame: rows (row, column, score) of `found` from the `n`-th on, and how many there are then.
+
+    `doubt` is the factor by which the noise of the background itself raises the variance.
+    """
+    score = filtered(frame, background, variance, doubt, matched, first, second, numbers, work)
     start = n
     edge = int(numbers[3])
     if matched:
-        found, n = _maxima(score, numbers[0], edge, found, n)
+        found, n = _maxima(score, background, variance, first, doubt, numbers, edge, work, found, n)
     else:
         found, n = _regions(score, numbers[0], edge, found, n)
     if n - start > 1:
-        slack = 0.0
-        if not matched:
-            # A tall region is found at its top and lies at its centroid.
-            ordered = np.argsort(found[start:n, 0])
-            found[start:n] = found[start:n][ordered]
+        # Regions are found at their tops and lie at their centroids.
+        found[start:n] = found[start:n][np.argsort(found[start:n, 0], kind="mergesort")]
         if numbers[2] > 0:
-            n = _thinned(found, start, n, numbers[2], True, slack)
+            n = _thinned(found, start, n, numbers[2], True)
         if numbers[1] > 0:
-            n = _thinned(found, start, n, numbers[1], False, slack)
+            n = _thinned(found, start, n, numbers[1], False)
     return found, n

@@ -19,10 +19,27 @@ def gaussian_taps(sigma: float, reach: float = 4.0) -> Floats:
     return (half / (half[0] + 2 * half[1:].sum())).astype(np.float32)
 
 
-def sum_of_squares(taps: Floats) -> float:
-    """Sum of squares of the two-dimensional filter made of `taps`: the variance that it leaves of white noise of variance 1."""
-    half = taps.astype(np.float64)
-    return float(half[0] ** 2 + 2 * (half[1:] ** 2).sum()) ** 2
+def power_sum(taps: Floats, power: int) -> float:
+    """Sum over the two-dimensional filter's weights to some power; to 2: the variance that it leaves of white noise of variance 1."""
+    half = taps.astype(np.float64) ** power
+    return float(half[0] + 2 * half[1:].sum()) ** 2
+
+
+def border_gain(taps: Floats, n: int) -> Floats:
+    """How much more variance the filter leaves at each of `n` pixels of a line than far from its ends.
+
+    There pixels count twice: once themselves, once as mirror images.
+    """
+    radius = len(taps) - 1
+    whole = np.concatenate([taps[:0:-1], taps]).astype(np.float64)
+    gain = np.ones(n)
+    for x in {*range(min(radius, n)), *range(max(n - radius, 0), n)}:
+        weights = np.zeros(n)
+        for k, tap in enumerate(whole):
+            place = (x + k - radius) % (2 * n)
+            weights[min(place, 2 * n - 1 - place)] += tap
+        gain[x] = (weights**2).sum() / (whole**2).sum()
+    return gain.astype(np.float32)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

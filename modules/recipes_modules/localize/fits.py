@@ -1,4 +1,4 @@
-"""The fits of the modules: from spots to columns. Importing this file imports numba: do it on use."""
+"""From spots to columns: what the fit modules hand to the streaming base. Importing this file imports numba: do it on use."""
 
 from __future__ import annotations
 
@@ -8,50 +8,91 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recipes_modules.localize.gauss_mle import fit_mle
-from recipes_modules.localize.models import FIXED, SIGMA, SIGMA_XY, SIZES
+from recipes_modules.localize.fitting import FitSettings, fit_spots
 from recipes_modules.localize.movie import Spots
 
 Array = npt.NDArray[Any]
 
-TOLERANCE = 1e-3
-MOST_ITERATIONS = 50
-NO_CURVES = np.zeros((3, 5))
-MODELS = {"one sigma": SIGMA, "two sigmas": SIGMA_XY, "fixed sigma": FIXED}
+LEAST_COUNT = 1.0
+"""PYME takes counts below this one (ADU) for this one when it estimates their noise."""
 
 
 def mle(spots: Spots, settings: Mapping[str, Any]) -> dict[str, Array]:
-    """Maximum likelihood of a Gaussian integrated over pixels; `settings` hold ``model``, a key of `MODELS`."""
-    model = MODELS[settings["model"]]
-    camera = spots.camera
-    excess = float(camera.noise_factor) ** 2
-    theta, error, quality, how = fit_mle(
-        spots.frames, spots.index, *spots.pixels, spots.half, spots.variance, spots.backgrounds, model, spots.sigma, NO_CURVES,
-        excess, TOLERANCE, MOST_ITERATIONS,
-    )  # fmt: skip
-    size_x, size_y = camera.pixel_size
-    size = (size_x + size_y) / 2
-    known = spots.known_background()
-    sigma_x = theta[:, 4] if model != FIXED else np.full(len(spots), spots.sigma)
-    sigma_y = theta[:, 5] if model == SIGMA_XY else sigma_x
-    peak = theta[:, 2] / (2 * np.pi * sigma_x * sigma_y) * camera.counts_per_electron
-    columns = {
-        "x": theta[:, 0] * size_x,
-        "y": theta[:, 1] * size_y,
-        "photons": theta[:, 2],
-        "background": theta[:, 3] + known,
-        **({"sigma_x": sigma_x * size_x, "sigma_y": sigma_y * size_y} if model == SIGMA_XY else {"sigma": sigma_x * size}),
-        "error_x": error[:, 0] * size_x,
-        "error_y": error[:, 1] * size_y,
-        "error_photons": error[:, 2],
-        "error_background": error[:, 3],
+    """Maximum likelihood of a Gaussian integrated over pixels.
+
+    `settings` hold the ``model`` (fixed, sigma, sigma_xy), and ``spread``, how much the widths of the movie's spots differ (pixels), where
+    that is known.
+    """
+    how = FitSettings(
+        "mle", settings["model"], spots.half, spots.sigma, settings.get("spread"), noise_factor=spots.camera.noise_factor
+    )
+    found = _fit(spots, how)
+    width_x, width_y = _pixels_wide(found, spots)
+    columns = _shared(found, spots) | {
+        "photons": found["photons"],
+        "A": found["photons"] / (2 * np.pi * width_x * width_y) * spots.camera.counts_per_electron,
+        "error_photons": found["error_photons"],
+        "log_likelihood": -0.5 * found["deviance"],
     }
-    if model == SIGMA_XY:
-        columns |= {"error_sigma_x": error[:, 4] * size_x, "error_sigma_y": error[:, 5] * size_y}
-    elif model == SIGMA:
-        columns |= {"error_sigma": error[:, 4] * size}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        chi2 = quality[:, 0] / np.maximum(quality[:, 1] - SIZES[model], 1)
-    columns |= {"chi2": chi2, "log_likelihood": -0.5 * quality[:, 0], "A": peak, "subtracted_background": known}
-    found: dict[str, Array] = {name: values.astype(np.float32) for name, values in columns.items()}
-    return found | {"result_code": how[:, 0]}
+    return _single(columns) | {"result_code": found["result_code"].astype(np.int32)}
+
+
+def lsq(spots: Spots, settings: Mapping[str, Any]) -> dict[str, Array]:
+    """Least squares of a Gaussian on a plane with PYME's weights; `settings` hold the ``model`` (plane, plane_xy)."""
+    camera = spots.camera
+    counts = camera.counts_per_electron
+    how = FitSettings(
+        "lsq", settings["model"], spots.half, spots.sigma, weighting="measured", noise_factor=camera.noise_factor,
+        floor=LEAST_COUNT / counts,
+    )  # fmt: skip
+    found = _fit(spots, how)
+    width_x, width_y = _pixels_wide(found, spots)
+    columns = _shared(found, spots) | {
+        "photons": found["A"] * 2 * np.pi * width_x * width_y, "A": found["A"] * counts, "error_A": found["error_A"] * counts
+    }  # fmt: skip
+    for axis, size in zip("xy", camera.pixel_size, strict=True):
+        columns[f"fitResults_b{axis}"] = found[f"slope_{axis}"] * counts / size
+        columns[f"fitError_b{axis}"] = found[f"error_slope_{axis}"] * counts / size
+    whole = {"result_code": found["result_code"].astype(np.int32)}
+    for axis, corner in zip("xy", reversed(spots.corners), strict=True):
+        whole[f"slicesUsed_{axis}_start"] = corner.astype(np.int32)
+        whole[f"slicesUsed_{axis}_stop"] = (corner + 2 * spots.half + 1).astype(np.int32)
+    return _single(columns) | whole
+
+
+def _fit(spots: Spots, how: FitSettings) -> dict[str, Array]:
+    background = spots.backgrounds if len(spots.backgrounds) else None
+    return fit_spots(spots.frames, spots.rows, spots.columns, spots.index, spots.variance, how, background)
+
+
+def _pixels_wide(found: Mapping[str, Array], spots: Spots) -> tuple[Array, Array]:
+    """Widths along x and y in pixels."""
+    if "sigma_x" in found:
+        return found["sigma_x"], found["sigma_y"]
+    width = found["sigma"] if "sigma" in found else np.where(np.isfinite(found["x"]), spots.sigma, np.nan)
+    return width, width
+
+
+def _shared(found: Mapping[str, Array], spots: Spots) -> dict[str, Array]:
+    """Places, widths and backgrounds in the units of the vocabulary."""
+    size_x, size_y = spots.camera.pixel_size
+    sizes = {"x": size_x, "y": size_y, "sigma": (size_x + size_y) / 2, "sigma_x": size_x, "sigma_y": size_y}
+    columns = {}
+    for name, size in sizes.items():
+        for column in (name, f"error_{name}"):
+            if column in found:
+                columns[column] = found[column] * size
+    known = spots.known_background()
+    if "sigma" not in found and "sigma_x" not in found:
+        columns["sigma"] = _pixels_wide(found, spots)[0] * sizes["sigma"]
+    return columns | {
+        "background": found["background"] + known,
+        "error_background": found["error_background"],
+        "subtracted_background": known,
+        "chi2": found["chi2"],
+    }
+
+
+def _single(columns: Mapping[str, Array]) -> dict[str, Array]:
+    """In single precision, as PYME stores them: a hundredth of a nanometre in a field of 100 um."""
+    return {name: values.astype(np.float32) for name, values in columns.items()}

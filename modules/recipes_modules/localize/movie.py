@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from recipes_core.data import ImageStack
 from recipes_core.module.scratch import Scratch
-from recipes_modules.localize.camera import Camera
+from recipes_modules.localize.camera import Camera, fit_map
+from recipes_modules.localize.window import Window
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
@@ -20,6 +21,9 @@ Fit = Callable[["Spots", Mapping[str, Any]], Mapping[str, Array]]
 
 BLOCK_PIXELS = 2**24
 """A block has about so many pixels: some tenths of a second of work."""
+MAPS = ("dark", "variance", "flat")
+LIGHT = 2**19
+"""Bytes of maps that travel with each block."""
 ALIGN = 64
 """Blocks begin at multiples of this frame number, so that nothing depends on where a block begins."""
 
@@ -106,27 +110,30 @@ class Job:
     Attributes
     ----------
     stack : ImageStack
-    maps : mapping
-        ``dark``, ``variance`` and ``flat``: images of the sensor, read where they are needed.
-    offset : float, optional
-        Instead of the metadata's.
+    camera : Camera
     window : Window
     detection : Detection
-    percentile : float
     fit : callable
+        Gets `Spots` and `settings`, returns columns.
     half : int
+        See `Spots`.
     sigma : float
         Pixels.
     subtract : bool
         Whether the fit takes the background as known.
+    percentile : float
+        Of the window's frames; 0 for their mean.
     settings : mapping
         Further settings of the fit.
+    maps : mapping
+        ``dark``, ``variance`` and ``flat``: the files behind the camera's maps, read again where these are too large to travel.
     beads : Beads, optional
         How fiducials are tracked.
     """
 
     stack: ImageStack
-    window: Any
+    camera: Camera
+    window: Window
     detection: Any
     fit: Fit
     half: int
@@ -135,15 +142,12 @@ class Job:
     percentile: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
     maps: Mapping[str, ImageStack] = field(default_factory=dict)
-    offset: float | None = None
     beads: Any = None
 
-    @cached_property
-    def camera(self) -> Camera:
-        """The movie's camera."""
-        shape = (self.stack.shape[2], self.stack.shape[3])
-        maps = {name: stack.frames(0, stack.n_frames)[:, 0] for name, stack in self.maps.items()}
-        return Camera.from_metadata(self.stack.metadata, shape=shape, offset=self.offset, **maps)
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(y, x) of a frame."""
+        return self.stack.shape[2], self.stack.shape[3]
 
     @cached_property
     def scanner(self) -> Any:
@@ -152,9 +156,30 @@ class Job:
 
         return Scanner(self.stack, self.camera, self.window, self.detection, self.percentile)
 
-    def __getstate__(self) -> dict[str, Any]:
-        # What is made of the rest is made again where it is needed.
-        return {name: value for name, value in self.__dict__.items() if name not in ("camera", "scanner")}
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        camera = self.camera
+        held = [getattr(camera, name) for name in MAPS]
+        heavy = sum(values.nbytes for values in held if values is not None) > LIGHT
+        if heavy and set(self.maps) == {name for name, values in zip(MAPS, held, strict=True) if values is not None}:
+            values["camera"] = replace(camera, **dict.fromkeys(MAPS))
+            return _with_maps, (values,)
+        return _job, (values,)
+
+
+def _job(values: dict[str, Any]) -> Job:
+    return Job(**values)
+
+
+def _with_maps(values: dict[str, Any]) -> Job:
+    job = Job(**values)
+    maps = {
+        name: fit_map(
+            stack.asarray().reshape(-1, *stack.shape[2:]).mean(axis=0, dtype=np.float64), job.shape, job.camera.origin, name
+        )
+        for name, stack in job.maps.items()
+    }
+    return replace(job, camera=replace(job.camera, **maps))
 
 
 def block_length(shape: tuple[int, int, int, int], window: int) -> int:
@@ -202,10 +227,17 @@ def localize_block(job: Job, span: tuple[int, int]) -> dict[str, Array]:
         parts.append({"frame": frame, **found, "detection": chunk.scores})
         if job.beads is not None:
             tracked.append(track(chunk, variance, job.camera, job.beads))
-    made = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    made = {name: _one_nan(np.concatenate([part[name] for part in parts])) for name in parts[0]}
     if tracked:
         made |= {f"bead:{name}": np.concatenate([part[name] for part in tracked]) for name in tracked[0]}
     return made | {":notes": notes}
+
+
+def _one_nan(values: Array) -> Array:
+    """Of the many ways to write NaN, one."""
+    if values.dtype.kind == "f":
+        values[np.isnan(values)] = np.nan
+    return values
 
 
 class Gathered:

@@ -2,102 +2,154 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numba
+import numpy as np
 
 from recipes_modules.localize.psf import FAST
 
+SINGULAR = 1e-6
+"""A parameter of whose information the others leave less than this part is not determined (single precision ends at 1e-7)."""
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST)
-def accumulate(rows: Any, weights: Any, residuals: Any, p: int, n: int, matrix: Any, vector: Any) -> None:
-    """Sums over pixels: ``matrix = rows W rows^T`` (lower triangle) and ``vector = rows W residuals``.
+
+@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def accumulate(rows: Any, weights: Any, residuals: Any, p: int, matrix: Any, vector: Any) -> None:
+    """Sums over pixels: ``matrix = rows W rows^T`` (lower triangle) and ``vector = rows residuals``.
 
     Parameters
     ----------
-    rows : array (>= p + 1, >= n) float32
-        Derivatives of the model by each parameter; the row after the last parameter's is scratch.
-    weights, residuals : array (>= n) float32
+    rows : array (multiple of 4, n) float32
+        Derivatives of the model by each parameter.
+    weights, residuals : array (n,) float32
         Weight of each pixel; residual times weight.
-    p, n : int
-        Parameters; pixels, a multiple of `LANES`.
+    p : int
+        Parameters.
+    matrix : array (q, q), vector : array (p,)
+        With q a multiple of 4; what lies above the diagonal means nothing.
     """
-    zero = rows[0, 0] * 0
+    zero = np.float32(0)
+    n = len(weights)
     for a in range(p):
-        total = zero
-        for i in range(n):
-            total += residuals[i] * rows[a, i]
-            rows[p, i] = weights[i] * rows[a, i]
-        vector[a] = total
-        for b in range(a + 1):
-            total = zero
+        row = rows[a]
+        for b in range(0, a + 1, 4):
+            # Four sums in one pass: each weighted derivative is used four times before it is lost.
+            r0, r1, r2, r3 = rows[b], rows[b + 1], rows[b + 2], rows[b + 3]
+            t, t0, t1, t2, t3 = zero, zero, zero, zero, zero
             for i in range(n):
-                total += rows[p, i] * rows[b, i]
-            matrix[a, b] = total
+                weighted = weights[i] * row[i]
+                t += residuals[i] * row[i]
+                t0 += weighted * r0[i]
+                t1 += weighted * r1[i]
+                t2 += weighted * r2[i]
+                t3 += weighted * r3[i]
+            vector[a] = t
+            matrix[a, b], matrix[a, b + 1], matrix[a, b + 2], matrix[a, b + 3] = t0, t1, t2, t3
 
 
-@numba.njit(cache=True, nogil=True)
-def factor(matrix: Any, p: int, lower: Any) -> bool:
-    """Cholesky factor of the lower triangle, scaled to unit diagonal for the test; False where it is not positive definite."""
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def factor(matrix: Any, p: int, damping: float, lower: Any, inverse: Any) -> bool:
+    """Factors L D L^T of a symmetric matrix, its diagonal raised by a part `damping`; False where it is not positive definite.
+
+    Parameters
+    ----------
+    matrix : array (p, p)
+        Lower triangle.
+    lower : array (p, p)
+        Receives L below the diagonal, and L D above it.
+    inverse : array (p,)
+        Receives 1 / D.
+    """
     for a in range(p):
-        diagonal = matrix[a, a]
+        diagonal = matrix[a, a] * (1.0 + damping)
         total = diagonal
         for c in range(a):
-            total -= lower[a, c] * lower[a, c]
-        if not total > 1e-9 * diagonal:
+            total -= lower[a, c] * lower[c, a]
+        if not total > SINGULAR * diagonal:
             return False
-        # The diagonal holds inverses: divisions are slow and each would be needed again.
-        inverse = 1.0 / math.sqrt(total)
-        lower[a, a] = inverse
+        inverse[a] = 1.0 / total
         for b in range(a + 1, p):
             total = matrix[b, a]
             for c in range(a):
-                total -= lower[b, c] * lower[a, c]
-            lower[b, a] = total * inverse
+                total -= lower[b, c] * lower[c, a]
+            lower[a, b] = total
+            lower[b, a] = total * inverse[a]
     return True
 
 
-@numba.njit(cache=True, nogil=True)
-def solve(lower: Any, p: int, vector: Any, result: Any) -> None:
-    """Solve with the factor from `factor`."""
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def solve(lower: Any, inverse: Any, p: int, vector: Any, result: Any) -> None:
+    """Solve with the factors from `factor`."""
     for a in range(p):
         total = vector[a]
         for c in range(a):
             total -= lower[a, c] * result[c]
-        result[a] = total * lower[a, a]
+        result[a] = total
     for a in range(p - 1, -1, -1):
-        total = result[a]
+        total = result[a] * inverse[a]
         for c in range(a + 1, p):
             total -= lower[c, a] * result[c]
-        result[a] = total * lower[a, a]
+        result[a] = total
 
 
-@numba.njit(cache=True, nogil=True)
-def inverse_factor(lower: Any, p: int, inverse: Any) -> None:
-    """Inverse of the factor from `factor` (with a true diagonal): the inverse matrix is its transpose times itself."""
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def invert(lower: Any, inverse: Any, p: int, result: Any) -> None:
+    """The inverse matrix (lower triangle and diagonal) from the factors of `factor`; `lower` is used up."""
+    # The inverse of L takes the place of L, from the left column to the right.
     for b in range(p):
-        inverse[b, b] = lower[b, b]
         for a in range(b + 1, p):
-            total = 0.0
-            for c in range(b, a):
-                total -= lower[a, c] * inverse[c, b]
-            inverse[a, b] = total * lower[a, a]
+            total = -lower[a, b]
+            for c in range(b + 1, a):
+                total -= lower[a, c] * result[c, b]
+            result[a, b] = total
+    for a in range(p):
+        for b in range(a + 1):
+            total = inverse[a] * (result[a, b] if a > b else 1.0)
+            for c in range(a + 1, p):
+                total += result[c, a] * result[c, b] * inverse[c]
+            lower[a, b] = total
+    for a in range(p):
+        for b in range(a + 1):
+            result[a, b] = lower[a, b]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def secant(matrix: Any, vector: Any, last: Any, before: float, p: int, step: Any) -> None:
+    """Correct a step along the one before it, where two gradients have shown the true curvature.
+
+    The matrix of the normal equations is the expected curvature. The data's own may be another, above all for weak spots, which then
+    take many steps that shrink, or change sign, slowly.
+
+    Parameters
+    ----------
+    matrix, vector : arrays
+        Normal equations at the current place.
+    last : array (p,)
+        The step that led here.
+    before : float
+        Product of `last` with the gradient at the place before.
+    step : array (p,)
+        The solution of the normal equations; changed in place.
+    """
+    now, square = 0.0, 0.0
+    for a in range(p):
+        now += last[a] * vector[a]
+        row = 0.5 * matrix[a, a] * last[a]
+        for b in range(a):
+            row += matrix[a, b] * last[b]
+        square += 2.0 * row * last[a]
+    if not square > 0.0:
+        return
+    curvature = min(max((before - now) / square, 0.4), 2.5)
+    along = now / square * (1.0 / curvature - 1.0)
+    for a in range(p):
+        step[a] += along * last[a]
 
 
 @numba.njit(cache=True, nogil=True)
-def variance(inverse: Any, p: int, a: int) -> float:
-    """Diagonal element `a` of the inverse matrix, from `inverse_factor`."""
+def product(one: Any, other: Any, p: int) -> float:
+    """Sum of the products of the first `p` elements."""
     total = 0.0
-    for c in range(a, p):
-        total += inverse[c, a] * inverse[c, a]
-    return total
-
-
-@numba.njit(cache=True, nogil=True)
-def covariance(inverse: Any, p: int, a: int, b: int) -> float:
-    """Element of the inverse matrix, from `inverse_factor`."""
-    total = 0.0
-    for c in range(max(a, b), p):
-        total += inverse[c, a] * inverse[c, b]
+    for a in range(p):
+        total += one[a] * other[a]
     return total

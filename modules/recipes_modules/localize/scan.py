@@ -16,16 +16,20 @@ from recipes_modules.localize.background import (
     RENEW,
     advance_sorted,
     advance_sum,
+    background_part,
     neighbourhood,
     percentile_of,
+    renew_caps,
 )
 from recipes_modules.localize.camera import Camera
-from recipes_modules.localize.detection import Detection, spots_of, variance_of_filter, workspace
+from recipes_modules.localize.detection import Detection, spots_of, workspace
 from recipes_modules.localize.window import Window
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
+CLIP = 3.0
+"""A count farther from the mean than this many times its noise is no background: the matched detection's mean leaves it out."""
 CHUNK_PIXELS = 2**20
 """Frames are read in chunks of about so many pixels: they and their backgrounds stay in the processor's cache."""
 
@@ -113,16 +117,17 @@ class _State:
         self.bad: dict[int, npt.NDArray[np.bool_]] = {}
         self.level = np.ascontiguousarray(np.broadcast_to(camera.level, shape), np.float32)
         self.scale = np.ascontiguousarray(np.broadcast_to(camera.scale, shape), np.float32)
-        self.noise = variance_of_filter(scanner.variance, detection)
         kind = scanner.stack.dtype
         # Sums of whole numbers are exact in float32 below 2**24.
-        self.exact = kind.kind in "iub" and np.iinfo(kind).max * max(1, len(window) + 1) < 2**24 if kind.kind != "b" else True
-        self.sums = np.zeros(shape, np.float32 if self.exact else np.float64)
+        exact = kind.kind in "iu" and np.iinfo(kind).max * (len(window) + 1) < 2**24
+        self.clip = CLIP if detection.matched else 0.0
+        self.renew = not exact or self.clip > 0
+        self.sums = np.zeros(shape, np.float32 if exact or self.clip else np.float64)
         deep = len(window) + 2 if scanner.percentile and len(window) else 1
         self.ordered = np.empty((*shape, deep) if deep > 1 else (1, 1, 1), np.float32)
+        self.caps = np.empty((2, *shape) if self.clip and not scanner.percentile else (0, 1, 1), np.float32)
         self.held = np.full(2, -1, np.int64)
-        first, second = detection.taps
-        self.work = workspace(shape, max(len(first), len(second)))
+        self.work = workspace(shape, detection)
         self.electrons = np.empty((step, *shape), np.float32)
         self.backgrounds = np.empty((step, *shape), np.float32)
 
@@ -169,8 +174,8 @@ class _State:
         saturated = int(np.count_nonzero(self.full[np.arange(first, stop) % len(self.full)]))
         n = stop - first
         found, index, empty = _scan(
-            self.ring, first, low, high, own, self.level, self.scale, self.noise, self.sums, self.ordered, self.held,
-            not self.exact, scanner.percentile, scanner.detection.matched, *scanner.detection.taps, scanner.detection.numbers,
+            self.ring, first, low, high, own, self.level, self.scale, scanner.variance, self.sums, self.ordered, self.held,
+            self.caps, self.clip, self.renew, scanner.percentile, scanner.detection.matched, *scanner.detection.taps, scanner.detection.numbers,
             self.work, self.electrons[:n], self.backgrounds[:n],
         )  # fmt: skip
         bad = None
@@ -197,13 +202,15 @@ def _convert(counts: Any, level: Any, scale: Any, result: Any) -> bool:
 
 
 @numba.njit(cache=True, nogil=True)
-def _mean(sums: Any, own: Any, leave_out: bool, share: Any, level: Any, scale: Any, result: Any) -> None:
+def _mean(sums: Any, own: Any, caps: Any, leave_out: bool, share: Any, level: Any, scale: Any, result: Any) -> None:
     for y in range(sums.shape[0]):
         row, dark, gain, out = sums[y], level[y], scale[y], result[y]
         if leave_out:
             counts = own[y]
+            clips = caps.shape[0] > 0
             for x in range(out.shape[0]):
-                out[x] = ((row[x] - counts[x]) * share - dark[x]) * gain[x]
+                count = background_part(counts[x], caps[0, y, x], caps[1, y, x]) if clips else counts[x]
+                out[x] = ((row[x] - count) * share - dark[x]) * gain[x]
         else:
             for x in range(out.shape[0]):
                 out[x] = (row[x] * share - dark[x]) * gain[x]
@@ -212,7 +219,7 @@ def _mean(sums: Any, own: Any, leave_out: bool, share: Any, level: Any, scale: A
 @numba.njit(cache=True, nogil=True)
 def _scan(
     ring: Any, first_frame: int, low: Any, high: Any, own: Any, level: Any, scale: Any, variance: Any, sums: Any, ordered: Any,
-    held: Any, renew: bool, percentile: float, matched: bool, first: Any, second: Any, numbers: Any, work: Any,
+    held: Any, caps: Any, clip: float, renew: bool, percentile: float, matched: bool, first: Any, second: Any, numbers: Any, work: Any,
     electrons: Any, backgrounds: Any,
 ) -> Any:  # fmt: skip
     found = np.empty((256, 3), np.float32)
@@ -234,12 +241,16 @@ def _scan(
             percentile_of(ordered, high[k] - low[k], percentile, behind)
             _convert(behind, level, scale, behind)
         else:
-            if renew and frame % RENEW == 0:
+            if renew and (frame % RENEW == 0 or held[0] < 0):
                 held[0] = held[1] = -1
-            advance_sum(ring, sums, held, low[k], high[k])
-            _mean(sums, counts, own[k], sums.dtype.type(1) / sums.dtype.type(size), level, scale, behind)
+                if caps.shape[0]:
+                    renew_caps(ring, low[k], high[k], level, scale, variance, numbers[4], np.float32(clip), sums, held, caps)
+            advance_sum(ring, caps, sums, held, low[k], high[k])
+            _mean(sums, counts, caps, own[k], sums.dtype.type(1) / sums.dtype.type(size), level, scale, behind)
         if filled:
-            found, n = spots_of(data, behind, variance, matched, first, second, numbers, work, found, n)
+            # The mean of few frames has noise of its own.
+            doubt = np.float32(1 + 1 / size) if size > 0 else np.float32(1)
+            found, n = spots_of(data, behind, variance, doubt, matched, first, second, numbers, work, found, n)
         else:
             empty += 1
         ends[k] = n
