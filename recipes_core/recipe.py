@@ -280,7 +280,9 @@ class Recipe(Inputs):
 
     def _run(self, plan: Plan, **options: Any) -> RunReport:
         self._refuse_faults()
-        return Runner(self.graph, self._space, partial(self.plan, plan.targets), seed=self.seed, n_threads=self.n_threads, **options).run(plan)
+        return Runner(
+            self.graph, self._space, partial(self.plan, plan.targets), seed=self.seed, n_threads=self.n_threads, **options
+        ).run(plan)
 
     def job(self, selection: Selection, *, name: str = "", forced: Collection[str] = ()) -> Job:
         """What a selection of results needs, for `recipes_core.run.jobs.run_jobs`; objects that nobody takes any more are dropped."""
@@ -381,7 +383,9 @@ class Recipe(Inputs):
         graph = self.graph
         regular = [key for key, place in graph.producers.items() if not graph.output_port(place).on_demand]
         plan = self.plan([*regular, *graph.writers()])
-        return {step.step: step.state.value for step in plan.steps}, {step.step: step.reason for step in plan.steps if step.reason}
+        return {step.step: step.state.value for step in plan.steps}, {
+            step.step: step.reason for step in plan.steps if step.reason
+        }
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         """The graph, coloured by state, for notebooks."""

@@ -43,7 +43,11 @@ MODULES: tuple[ModuleRef, ...] = (
     _ref("Drift_Plot", "drift_curve", "Shows a drift over the frames and as a path coloured by time."),
     _ref("Drift_Combine", "drift_curve", "Makes one drift of several: their sum, or their mean."),
     _ref("Locs_Post_Shift", "drift_apply", "Adds the drift correction of its frame to each localization.", _DRIFT),
-    _ref("Locs_Apply_Transformations", "drift_transform", "Moves localizations by the transformations of chunks or a model of them."),
+    _ref(
+        "Locs_Apply_Transformations",
+        "drift_transform",
+        "Moves localizations by the transformations of chunks or a model of them.",
+    ),
     _ref("Image_Post_Shift", "drift_apply", "Moves each image of a series by its drift correction.", _DRIFT),
     _ref("Image_Pre_Clip&Filter", "image_prepare", "Clips and filters images and fades out their edges.", _DRIFT),
     _ref("Image_Pre_Downsample", "image_prepare", "Crops and bins an image series.", _DRIFT),

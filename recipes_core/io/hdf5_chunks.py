@@ -6,9 +6,7 @@ small to do so are left to it.
 
 from __future__ import annotations
 
-import itertools
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +38,8 @@ def require_bounded(path: Path, item: h5py.Dataset, start: int = 0, stop: int | 
         return
     if filters.count(DEFLATE) > 1:
         raise FormatError(f"{path}: '{item.name.strip('/')}' is compressed twice; it is refused.", code="D211")
-    for offset, stored in _stored(item, start, len(item) if stop is None else stop):
-        if stored > HARMLESS:
-            _unpacked(path, item, offset, filters)
+    for offset in _large(item, start, len(item) if stop is None else stop):
+        _unpacked(path, item, offset, filters)
 
 
 def can_unpack(item: h5py.Dataset) -> bool:
@@ -55,38 +52,42 @@ def read_frames(path: Path, item: h5py.Dataset, start: int, stop: int) -> npt.ND
     """Frames of a dataset for which `can_unpack` holds."""
     filters = filters_of(item)
     block = np.empty((stop - start, *item.shape[1:]), item.dtype)
-    missing = set(range(start, stop))
-    for offset, _ in _stored(item, start, stop):
-        content = _unpacked(path, item, offset, filters)
-        block[offset[0] - start] = np.frombuffer(content, item.dtype).reshape(item.shape[1:])
-        missing.discard(offset[0])
-    for index in missing:
-        block[index - start] = item.fillvalue
+    for index in range(start, stop):
+        info = item.id.get_chunk_info_by_coord((index, 0, 0))
+        if info.byte_offset is None or not info.size:
+            block[index - start] = item.fillvalue
+            continue
+        content = _unpacked(path, item, (index, 0, 0), filters)
+        block[index - start] = np.frombuffer(content, item.dtype).reshape(item.shape[1:])
     return block
 
 
-def _stored(item: h5py.Dataset, start: int, stop: int) -> Iterator[tuple[Offset, int]]:
-    """Offset and stored size of the chunks of some rows that have any."""
-    chunks = item.chunks
-    assert chunks is not None
-    rows = range(start - start % chunks[0], stop, chunks[0])
-    others = [range(0, size, step) for size, step in zip(item.shape[1:], chunks[1:], strict=True)]
-    for offset in itertools.product(rows, *others):
-        info = item.id.get_chunk_info_by_coord(offset)
-        if info.byte_offset is not None and info.size:
-            yield offset, int(info.size)
+def _large(item: h5py.Dataset, start: int, stop: int) -> list[Offset]:
+    """Chunks of some rows that are not harmless; only those that are stored are looked at, however many a file claims to have."""
+    assert item.chunks is not None
+    found: list[Offset] = []
+    height = item.chunks[0]
+
+    def look(info: Any) -> None:
+        first = info.chunk_offset[0]
+        if info.size > HARMLESS and first < stop and first + height > start:
+            found.append(tuple(info.chunk_offset))
+
+    item.id.chunk_iter(look)
+    return found
 
 
 def _unpacked(path: Path, item: h5py.Dataset, offset: Offset, filters: list[int]) -> bytes | npt.NDArray[Any]:
     """The content of a chunk; what is longer or shorter than its place is refused."""
     assert item.chunks is not None
     size = int(np.prod(item.chunks)) * item.dtype.itemsize
+    content: bytes | npt.NDArray[Any]
     skipped, content = item.id.read_direct_chunk(offset)
     for position in reversed(range(len(filters))):
         if skipped & (1 << position):
             continue
         if filters[position] == DEFLATE:
-            content = _inflated(path, item, content, size)
+            content = _inflated(path, item, bytes(content), size)
         elif filters[position] == SHUFFLE and len(content) == size:
             width = item.dtype.itemsize
             content = np.ascontiguousarray(np.frombuffer(content, np.uint8).reshape(width, -1).T).reshape(-1)
@@ -94,7 +95,8 @@ def _unpacked(path: Path, item: h5py.Dataset, offset: Offset, filters: list[int]
         raise FormatError(
             f"{path}: a part of '{item.name.strip('/')}' has {len(content)} bytes in place of {size}; it is damaged."
         )
-    return content
+    found: bytes | npt.NDArray[Any] = content
+    return found
 
 
 def _inflated(path: Path, item: h5py.Dataset, content: bytes, size: int) -> bytes:

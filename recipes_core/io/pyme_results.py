@@ -91,7 +91,7 @@ def _add_background(obj: Localizations, found: dict[str, Array]) -> None:
     known = isinstance(gain, (int, float)) and isinstance(counts, (int, float)) and counts > 0
     if not known or "fitResults_background" in found:
         return
-    factor = np.float32(float(gain) / float(counts))
+    factor = np.float32(float(str(gain)) / float(str(counts)))
     pairs = (("error_background", "fitError_background"), ("subtracted_background", "subtractedBackground"))
     for name, place in pairs:
         if name in obj.columns and place not in found:

@@ -149,7 +149,7 @@ def test_windows_are_slices(text, window):
 
 @pytest.mark.parametrize("text", ["30", "a:b", "0:-30", "1:2:3"])
 def test_what_is_no_window(text):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="."):
         window_of(text)
     assert any("background" in fault for fault in Detect(background=text).check())
 

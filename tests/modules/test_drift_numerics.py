@@ -225,7 +225,6 @@ class TestRedundant:
         with pytest.raises(ValueError, match="connect"):
             solve_pairs(3, np.array([[0, 1]]), np.zeros((1, 2)), np.ones(1), reject_above=None)
 
-
     def test_chance_is_no_agreement(self) -> None:
         rng = np.random.default_rng(4)
         n, pairs = 30, choose_pairs(30, "RCC", 5)

@@ -207,7 +207,7 @@ def test_frames_without_numbers_zeros_saturation_and_constants():
 
 
 def test_hot_and_dead_pixels_stay_quiet():
-    movie, truth = grid_movie(60, every=5, seed=4)
+    movie, _ = grid_movie(60, every=5, seed=4)
     pixels = movie.asarray()[:, 0].copy()
     pixels[:, 16, 16] = np.random.default_rng(0).normal(5000, 60, 60)
     pixels[:, 32, 16] = 0
@@ -219,7 +219,7 @@ def test_hot_and_dead_pixels_stay_quiet():
 
 @pytest.mark.parametrize("fit", FITS)
 def test_a_movie_shorter_than_the_window(fit):
-    movie, truth = grid_movie(3, seed=5)
+    movie, _ = grid_movie(3, seed=5)
     locs = fit(start_at=0, detection="matched", background="-30:0").apply(movie)["output_localizations"]
     assert np.isfinite(locs["x"][locs["result_code"] > 0]).all()
 
@@ -230,7 +230,7 @@ def test_odd_shapes_and_spots_at_the_border(shape):
     places = [(0.3, 2.0), (shape[0] - 1.2, shape[1] - 1.4)]
     frames = 10 + sum(spot(shape, *place, 3000) for place in places) * (np.arange(40) % 4 == 0)[:, None, None]
     locs = GaussMLE(background="0:0").apply(ImageStack(as_counts(frames, rng), metadata=META))["output_localizations"]
-    rows, dx, dy = errors_of(locs, [(k, x * 100, y * 100) for k in range(0, 40, 4) for y, x in places])
+    _, dx, dy = errors_of(locs, [(k, x * 100, y * 100) for k in range(0, 40, 4) for y, x in places])
     assert np.median(np.hypot(dx, dy)) < 25
     assert ((locs["x"] > -150) & (locs["x"] < 100 * shape[1] + 50))[locs["result_code"] == 1].all()
 

@@ -19,10 +19,14 @@ Floats = npt.NDArray[np.float64]
 
 COARSE = 250_000
 """Events that are enough for wide kernels."""
-FINE = 100.0
+FINE = 60.0
 """From this kernel down (nm, along x and y) all events take part, and the kernel that tells most is looked for."""
-FASTEST, SLOWEST = 0.33, 0.7
+BROAD = 100.0
+"""With this kernel (nm) a drift is compared with none."""
+FASTEST, SLOWER, SLOWEST = 0.33, 0.7, 0.87
 """From one kernel to the next."""
+DENSE = 50.0
+"""From so many neighbours on a narrower kernel may tell more than one would think."""
 LEAP = 0.125
 """From one wide kernel to the next, at most."""
 SAFE = 8.0
@@ -116,11 +120,11 @@ class Estimator:
             unknown = np.sqrt(self.found.variance[:, list(axes)].mean(axis=0).max()) / shape[axes[0]]
             kernel = float(np.clip(SAFE * unknown, LEAP * kernel, kernel / 2))
         # What changes over the field in the course of the movie, or mere noise, can mislead wide kernels.
-        if self._surplus(few, _times(FINE, shape), deep=deep, axes=axes) < 0:
+        if self._surplus(few, _times(BROAD, shape), deep=deep, axes=axes) < 0:
             self.found.drift[:, list(axes)] = 0
             for axis in axes:
                 self.smoothers[axis].roughness = None
-            for wide in (4 * FINE, 2 * FINE):
+            for wide in (4 * BROAD, 2 * BROAD):
                 self._round(few, _times(wide, shape), deep=deep, axes=axes)
         return kernel
 
@@ -186,18 +190,22 @@ class Estimator:
             if scores is None or (best is not None and scores.information[chosen].sum() < best[2].information[chosen].sum()):
                 # One that is not so narrow may do.
                 narrowest = True
-                kernel /= SLOWEST
-                if best is not None and kernel * shape[0] > SLOWEST * best[0][0]:
+                kernel /= SLOWER
+                if best is not None and kernel * shape[0] > SLOWER * best[0][0]:
                     break
                 continue
             best = here, before, scores
             self._weigh(scores, chosen)
             target = _best_kernel(kernel, float(scores.excess[chosen].mean()), deep)
-            if kernel < 1.15 * target or narrowest:
+            if narrowest:
                 break
+            if kernel * SLOWEST < target:
+                if scores.neighbours < DENSE:
+                    break
+                target, narrowest = SLOWER * kernel, True
             # A density finer than the drift is known would be made of its errors.
             known = np.sqrt(self.found.variance[:, chosen].mean(axis=0)).max() / shape[chosen[0]]
-            if kernel * SLOWEST < LEAST_KERNEL * known:
+            if kernel * SLOWER < LEAST_KERNEL * known:
                 break
             target = max(target, LEAST_KERNEL * known)
             kernel = float(np.clip(target, FASTEST * kernel, SLOWEST * kernel))
@@ -215,9 +223,7 @@ class Estimator:
     def _place_jumps(self, kernel: Kernel, *, deep: bool) -> bool:
         if not self.jumps:
             return False
-        return place_jumps(
-            self.events, self.found.drift, kernel, self.jumps, deep=deep, map_=self.map_, n_parts=self.n_parts
-        )
+        return place_jumps(self.events, self.found.drift, kernel, self.jumps, deep=deep, map_=self.map_, n_parts=self.n_parts)
 
     def _weigh(self, scores: Scores, axes: list[int]) -> None:
         """Events that tell more count more in the density."""

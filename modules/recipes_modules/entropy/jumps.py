@@ -49,7 +49,9 @@ def log_densities(
             total[t] += np.log(max(value, 0.0) / floor + 1.0)
 
 
-def place_jumps(events: Events, drift: Floats, kernel: Kernel, jumps: Iterable[int], *, deep: bool, map_: Map, n_parts: int) -> bool:
+def place_jumps(
+    events: Events, drift: Floats, kernel: Kernel, jumps: Iterable[int], *, deep: bool, map_: Map, n_parts: int
+) -> bool:
     """Move jumps of the drift to where the frames around them fit best; return whether one was moved.
 
     A wide kernel places a jump within some frames only, and narrow ones see nothing of events that lie a whole jump away.
