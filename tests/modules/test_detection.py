@@ -51,7 +51,7 @@ def test_the_filter_is_a_gaussian_with_mirrored_borders(shape, sigma):
 
 @pytest.mark.parametrize(("background", "factor"), [(50.0, 1.0), (50.0, np.sqrt(2)), (0.5, 1.0)])
 def test_the_filtered_frame_is_in_units_of_its_noise(background, factor):
-    from recipes_modules.localize.detection import Detection, filtered, workspace
+    from recipes_modules.localize.detection import Detection, matched_filter, workspace
 
     rng = np.random.default_rng(2)
     light = rng.poisson(background / factor**2, (256, 256)) * factor**2  # variance factor^2 times the mean
@@ -59,7 +59,7 @@ def test_the_filtered_frame_is_in_units_of_its_noise(background, factor):
     flat, variance = np.full_like(frame, background), np.full_like(frame, 2.25)
     settings = Detection(noise_factor=factor)
     work = workspace(frame.shape, settings)
-    score = filtered(frame, flat, variance, np.float32(1), True, *settings.taps, settings.numbers, work)
+    score = matched_filter(frame, flat, variance, np.float32(1), settings.taps[0], settings.numbers, work)
     assert score[10:-10, 10:-10].std() == pytest.approx(1, abs=0.02)
     border = np.concatenate([score[:2].ravel(), score[-2:].ravel(), score[:, :2].ravel(), score[:, -2:].ravel()])
     assert border.std() == pytest.approx(1, abs=0.06)

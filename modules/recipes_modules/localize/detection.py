@@ -113,13 +113,26 @@ def detect(frame: Floats, background: Floats, variance: Floats, settings: Detect
     rows, columns, scores : array (n,)
         Places in pixels from the centre of the first one, and the height of the filtered frame in units of its noise.
     """
+    found = spots_of(frame, background, variance, 1.0, settings, workspace(frame.shape, settings))
+    return found[:, 0].copy(), found[:, 1].copy(), found[:, 2].copy()
+
+
+def spots_of(frame: Floats, background: Floats, variance: Floats, doubt: float, settings: Detection, work: Any) -> Floats:
+    """Spots of one frame as rows (row, column, score), in the order of their rows in the frame.
+
+    `doubt` is the factor by which the noise of the background itself raises the variance; `work` comes from `workspace`.
+    """
     first, second = settings.taps
-    work = workspace(frame.shape, settings)
-    found = np.empty((64, 3), np.float32)
-    found, n = spots_of(
-        frame, background, variance, np.float32(1), settings.matched, first, second, settings.numbers, work, found, 0
-    )
-    return found[:n, 0].copy(), found[:n, 1].copy(), found[:n, 2].copy()
+    if settings.matched:
+        found = _matched(frame, background, variance, np.float32(doubt), first, settings.numbers, work)
+    else:
+        found = _bandpass(frame, background, variance, first, second, settings.numbers, work)
+        # Regions are found at their tops and lie at their centroids.
+        found = found[np.argsort(found[:, 0], kind="stable")]
+    for radius, clumps in ((settings.clump, True), (settings.debounce, False)):
+        if radius > 0 and len(found) > 1:
+            found = found[_kept(found, float(radius), clumps)]
+    return np.asarray(found)
 
 
 def workspace(shape: tuple[int, int], settings: Detection) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats]:
@@ -168,31 +181,41 @@ def _minus(wide: Any, out: Any) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def filtered(
-    frame: Any, background: Any, variance: Any, doubt: Any, matched: bool, first: Any, second: Any, numbers: Any, work: Any
-) -> Any:
+def matched_filter(frame: Any, background: Any, variance: Any, doubt: Any, taps: Any, numbers: Any, work: Any) -> Any:
     """The filtered frame in units of noise; it lies in the workspace."""
     line, clean, half, score, down, across = work
-    shot, least, gain, absolute = numbers[4], numbers[5], numbers[6] * doubt, numbers[7] > 0
-    if matched:
-        _difference(frame, background, clean)
-    else:
-        _positive_difference(frame, background, clean)
-    along_x(clean, first, line, half)
+    shot, gain = numbers[4], numbers[6] * doubt
+    _difference(frame, background, clean)
+    along_x(clean, taps, line, half)
     for y in range(frame.shape[0]):
-        along_y(half, first, y, score[y])
-        if matched:
-            _in_noise(background[y], variance[y], shot, gain * down[y], across, score[y])
-    if not matched:
-        along_x(clean, second, line, half)
-        wide = clean[0]
-        for y in range(frame.shape[0]):
-            along_y(half, second, y, wide)
-            if absolute:
-                _minus(wide, score[y])
-            else:
-                _in_pixel_noise(wide, frame[y], variance[y], shot, least, score[y])
+        along_y(half, taps, y, score[y])
+        _in_noise(background[y], variance[y], shot, gain * down[y], across, score[y])
     return score
+
+
+@numba.njit(cache=True, nogil=True)
+def _matched(frame: Any, background: Any, variance: Any, doubt: Any, taps: Any, numbers: Any, work: Any) -> Any:
+    score = matched_filter(frame, background, variance, doubt, taps, numbers, work)
+    return _maxima(score, background, variance, taps, doubt, numbers, work)
+
+
+@numba.njit(cache=True, nogil=True)
+def _bandpass(frame: Any, background: Any, variance: Any, narrow: Any, wide: Any, numbers: Any, work: Any) -> Any:
+    line, clean, half, score, _, _ = work
+    shot, least, absolute = numbers[4], numbers[5], numbers[7] > 0
+    _positive_difference(frame, background, clean)
+    along_x(clean, narrow, line, half)
+    for y in range(frame.shape[0]):
+        along_y(half, narrow, y, score[y])
+    along_x(clean, wide, line, half)
+    broad = clean[0]
+    for y in range(frame.shape[0]):
+        along_y(half, wide, y, broad)
+        if absolute:
+            _minus(broad, score[y])
+        else:
+            _in_pixel_noise(broad, frame[y], variance[y], shot, least, score[y])
+    return _regions(score, numbers[0], int(numbers[3]))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -224,10 +247,8 @@ def _around(background: Any, variance: Any, shot: Any, taps: Any, y: int, x: int
 
 
 @numba.njit(cache=True, nogil=True)
-def _maxima(
-    score: Any, background: Any, variance: Any, taps: Any, doubt: Any, numbers: Any, edge: int, work: Any, found: Any, n: int
-) -> Any:
-    """Maxima of 3 x 3 pixels above the threshold, from the `n`-th row of `found` on; of equal neighbours the first one.
+def _maxima(score: Any, background: Any, variance: Any, taps: Any, doubt: Any, numbers: Any, work: Any) -> Any:
+    """Maxima of 3 x 3 pixels above the threshold; of equal neighbours the first one.
 
     The score counts the noise of its own pixel; what exceeds the threshold is judged again by the noise of all pixels under the filter, so
     that a noisy pixel makes no spots beside it. Counts of photons are skewed: high ones are more frequent than in Gaussian noise. The
@@ -237,6 +258,9 @@ def _maxima(
     threshold, shot, gain, cubes = numbers[0], numbers[4], numbers[6], numbers[8]
     raised = max(threshold * threshold - 1, np.float32(0)) / 6
     down, across = work[4], work[5]
+    edge = int(numbers[3])
+    found = np.empty((64, 3), np.float32)
+    n = np.int64(0)
     for y in range(edge, height - edge):
         here = score[y]
         above = score[max(y - 1, 0)]
@@ -261,7 +285,7 @@ def _maxima(
             found = _room(found, n)
             found[n, 0], found[n, 1], found[n, 2] = y, x, exact
             n += 1
-    return found, n
+    return found[:n].copy()
 
 
 @numba.njit(cache=True, nogil=True)
@@ -296,10 +320,12 @@ def _region(score: Any, threshold: Any, edge: int, y: int, x: int, stack: Any) -
 
 
 @numba.njit(cache=True, nogil=True)
-def _regions(score: Any, threshold: Any, edge: int, found: Any, n: int) -> Any:
+def _regions(score: Any, threshold: Any, edge: int) -> Any:
     """Centroids of connected regions above the threshold, weighted over the rectangle around each."""
     height, width = score.shape
     stack = np.empty((64, 2), np.int64)
+    found = np.empty((64, 3), np.float32)
+    n = np.int64(0)
     for y in range(edge, height - edge):
         for x in range(edge, width - edge):
             if not score[y, x] > threshold:
@@ -317,59 +343,28 @@ def _regions(score: Any, threshold: Any, edge: int, found: Any, n: int) -> Any:
             found = _room(found, n)
             found[n, 0], found[n, 1], found[n, 2] = row / weight, column / weight, peak
             n += 1
-    return found, n
+    return found[:n].copy()
 
 
 @numba.njit(cache=True, nogil=True)
-def _thinned(found: Any, start: int, stop: int, radius: float, clumps: bool) -> int:
-    """Leave out spots with a neighbour (clumps), or with a brighter one, within `radius`; return the new end.
+def _kept(found: Any, radius: float, clumps: bool) -> Any:
+    """Mask that leaves out spots with a neighbour (clumps), or with a brighter one, within `radius`.
 
     Rows of `found` come in the order of their rows in the frame.
     """
-    keep = np.ones(stop - start, np.bool_)
-    for i in range(start, stop):
-        for j in range(i + 1, stop):
+    n = found.shape[0]
+    keep = np.ones(n, np.bool_)
+    for i in range(n):
+        for j in range(i + 1, n):
             down = found[j, 0] - found[i, 0]
             if down > radius:
                 break
             across = found[j, 1] - found[i, 1]
             if down * down + across * across <= radius * radius:
                 if clumps:
-                    keep[i - start] = keep[j - start] = False
+                    keep[i] = keep[j] = False
                 elif found[j, 2] > found[i, 2]:
-                    keep[i - start] = False
+                    keep[i] = False
                 else:
-                    keep[j - start] = False
-    n = start
-    for i in range(start, stop):
-        if keep[i - start]:
-            for k in range(found.shape[1]):
-                found[n, k] = found[i, k]
-            n += 1
-    return n
-
-
-@numba.njit(cache=True, nogil=True)
-def spots_of(
-    frame: Any, background: Any, variance: Any, doubt: Any, matched: bool, first: Any, second: Any, numbers: Any, work: Any, found: Any,
-    n: int,
-) -> Any:  # fmt: skip
-    """Spots of one frame: rows (row, column, score) of `found` from the `n`-th on, and how many there are then.
-
-    `doubt` is the factor by which the noise of the background itself raises the variance.
-    """
-    score = filtered(frame, background, variance, doubt, matched, first, second, numbers, work)
-    start = n
-    edge = int(numbers[3])
-    if matched:
-        found, n = _maxima(score, background, variance, first, doubt, numbers, edge, work, found, n)
-    else:
-        found, n = _regions(score, numbers[0], edge, found, n)
-    if n - start > 1:
-        # Regions are found at their tops and lie at their centroids.
-        found[start:n] = found[start:n][np.argsort(found[start:n, 0], kind="mergesort")]
-        if numbers[2] > 0:
-            n = _thinned(found, start, n, numbers[2], True)
-        if numbers[1] > 0:
-            n = _thinned(found, start, n, numbers[1], False)
-    return found, n
+                    keep[j] = False
+    return keep

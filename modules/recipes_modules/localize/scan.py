@@ -1,4 +1,4 @@
-"""One compiled pass over some frames: counts to photoelectrons, background, spots. Importing this file imports numba: do it on use."""
+"""Through a movie in chunks: counts to photoelectrons, background, spots. Importing this file imports numba: do it on use."""
 
 from __future__ import annotations
 
@@ -109,6 +109,7 @@ class _State:
 
     def __init__(self, scanner: Scanner, start: int, stop: int, step: int) -> None:
         self.scanner = scanner
+        self.first = start
         shape = scanner.shape
         window, camera, detection = scanner.window, scanner.camera, scanner.detection
         self.filled = window.reach(start, stop)[0]
@@ -169,22 +170,59 @@ class _State:
     def chunk(self, first: int, stop: int) -> Chunk:
         """The frames from `first` to `stop`."""
         scanner = self.scanner
+        self.first = first
         low, high, own = scanner.window.bounds(np.arange(first, stop))
         self._read(max(stop, int(high.max())))
         saturated = int(np.count_nonzero(self.full[np.arange(first, stop) % len(self.full)]))
-        n = stop - first
-        found, index, empty = _scan(
-            self.ring, first, low, high, own, self.level, self.scale, scanner.variance, self.sums, self.ordered, self.held,
-            self.caps, self.clip, self.renew, scanner.percentile, scanner.detection.matched, *scanner.detection.taps, scanner.detection.numbers,
-            self.work, self.electrons[:n], self.backgrounds[:n],
-        )  # fmt: skip
+        found, index, empty = [], [], 0
+        for k in range(stop - first):
+            frame, data, behind = first + k, self.electrons[k], self.backgrounds[k]
+            size = int(high[k] - low[k] - own[k])
+            filled = _convert(self.ring[frame % len(self.ring)], self.level, self.scale, data)
+            self._background(frame, int(low[k]), int(high[k]), bool(own[k]), size)
+            if not filled:
+                empty += 1
+                continue
+            # The mean of few frames has noise of its own.
+            doubt = 1 + 1 / size if size > 0 else 1.0
+            spots = spots_of(data, behind, scanner.variance, doubt, scanner.detection, self.work)
+            found.append(spots)
+            index.append(np.full(len(spots), k))
+        places = np.concatenate([*found, np.empty((0, 3), np.float32)])
         bad = None
         if any(frame in self.bad for frame in range(first, stop)):
             none = np.zeros(scanner.shape, np.bool_)
             bad = np.stack([self.bad.get(frame, none) for frame in range(first, stop)])
+        n = stop - first
         return Chunk(
-            first, self.electrons[:n], self.backgrounds[:n], index, found[:, 0], found[:, 1], found[:, 2], bad, saturated, empty
-        )
+            first, self.electrons[:n], self.backgrounds[:n], np.concatenate([*index, np.empty(0, np.int64)]),
+            places[:, 0], places[:, 1], places[:, 2], bad, saturated, empty,
+        )  # fmt: skip
+
+    def _background(self, frame: int, low: int, high: int, own: bool, size: int) -> None:
+        """Background of a frame, photoelectrons, from the frames `low` to `high`."""
+        scanner = self.scanner
+        data, behind = self.electrons[frame - self.first], self.backgrounds[frame - self.first]
+        if size <= 0 and scanner.detection.matched:
+            neighbourhood(data, behind)
+        elif size <= 0:
+            behind[:] = 0
+        elif scanner.percentile > 0:
+            advance_sorted(self.ring, self.ordered, self.held, low, high)
+            percentile_of(self.ordered, high - low, scanner.percentile, behind)
+            _convert(behind, self.level, self.scale, behind)
+        else:
+            if self.renew and (frame % RENEW == 0 or self.held[0] < 0):
+                self.held[:] = -1
+                if self.clip:
+                    shot = np.float32(scanner.camera.noise_factor**2)
+                    renew_caps(
+                        self.ring, low, high, self.level, self.scale, scanner.variance, shot, np.float32(self.clip), self.sums, self.held,
+                        self.caps,
+                    )  # fmt: skip
+            advance_sum(self.ring, self.caps, self.sums, self.held, low, high)
+            share = self.sums.dtype.type(1) / self.sums.dtype.type(size)
+            _mean(self.sums, self.ring[frame % len(self.ring)], self.caps, own, share, self.level, self.scale, behind)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -214,49 +252,3 @@ def _mean(sums: Any, own: Any, caps: Any, leave_out: bool, share: Any, level: An
         else:
             for x in range(out.shape[0]):
                 out[x] = (row[x] * share - dark[x]) * gain[x]
-
-
-@numba.njit(cache=True, nogil=True)
-def _scan(
-    ring: Any, first_frame: int, low: Any, high: Any, own: Any, level: Any, scale: Any, variance: Any, sums: Any, ordered: Any,
-    held: Any, caps: Any, clip: float, renew: bool, percentile: float, matched: bool, first: Any, second: Any, numbers: Any, work: Any,
-    electrons: Any, backgrounds: Any,
-) -> Any:  # fmt: skip
-    found = np.empty((256, 3), np.float32)
-    ends = np.empty(low.shape[0], np.int64)
-    n = empty = 0
-    for k in range(low.shape[0]):
-        frame = first_frame + k
-        counts = ring[frame % ring.shape[0]]
-        data, behind = electrons[k], backgrounds[k]
-        filled = _convert(counts, level, scale, data)
-        size = high[k] - low[k] - own[k]
-        if size <= 0:
-            if matched:
-                neighbourhood(data, behind)
-            else:
-                behind[:] = 0
-        elif percentile > 0:
-            advance_sorted(ring, ordered, held, low[k], high[k])
-            percentile_of(ordered, high[k] - low[k], percentile, behind)
-            _convert(behind, level, scale, behind)
-        else:
-            if renew and (frame % RENEW == 0 or held[0] < 0):
-                held[0] = held[1] = -1
-                if caps.shape[0]:
-                    renew_caps(ring, low[k], high[k], level, scale, variance, numbers[4], np.float32(clip), sums, held, caps)
-            advance_sum(ring, caps, sums, held, low[k], high[k])
-            _mean(sums, counts, caps, own[k], sums.dtype.type(1) / sums.dtype.type(size), level, scale, behind)
-        if filled:
-            # The mean of few frames has noise of its own.
-            doubt = np.float32(1 + 1 / size) if size > 0 else np.float32(1)
-            found, n = spots_of(data, behind, variance, doubt, matched, first, second, numbers, work, found, n)
-        else:
-            empty += 1
-        ends[k] = n
-    index = np.empty(n, np.int64)
-    start = 0
-    for k in range(low.shape[0]):
-        index[start : ends[k]] = k
-        start = ends[k]
-    return found[:n].copy(), index, empty
