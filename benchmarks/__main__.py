@@ -20,6 +20,7 @@ BENCHMARKS = {
     "startup": "time that commands take to start",
     "rcc": "time of Locs_RCC and of a plain numpy/scipy version of the same algorithm, one million localizations",
     "faults": "what is left of runs that are killed at 200 random moments",
+    "formats": "a table of ten million rows read here, by h5py alone and by Picasso; peers reading what is written here",
     "image_memory": "memory and scratch of Clip&Filter, Image_RCC and Image_Post_Shift on 200 frames of 2048 x 2048 pixels",
 }
 

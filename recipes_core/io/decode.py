@@ -52,7 +52,11 @@ class Decode:
 
     @staticmethod
     def open_content(
-        path: Path, pixel_size: float | str | None = None, unit: str | None = None, swap_xy: str | None = None
+        path: Path,
+        pixel_size: float | str | None = None,
+        unit: str | None = None,
+        frame_base: int | str | None = None,
+        swap_xy: str | None = None,
     ) -> FileContent:
         """The emitters, in nm.
 
@@ -62,6 +66,8 @@ class Decode:
             nm; by default what the file says.
         unit : str, optional
             Of x and y; by default what the file says.
+        frame_base : int, optional
+            What the file calls the first frame; 0 by default.
         swap_xy : str, optional
             ``1`` where x counts along the rows of the images as tifffile and others read them.
         """
@@ -70,7 +76,7 @@ class Decode:
             conventions, metadata = _meta(file)
             own, history = read_metadata(file, path)
             n = len(file[found["x"][0]])
-        conventions = conventions.given({"pixel_size": pixel_size, "unit": unit, "swap_xy": swap_xy})
+        conventions = conventions.given({"pixel_size": pixel_size, "unit": unit, "frame_base": frame_base, "swap_xy": swap_xy})
         if conventions.unit == "px" and conventions.pixel_size is None:
             raise no_pixel_size(path)
         if conventions.pixel_size is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from recipes_core.data import DataObject, ImageStack, Localizations, Table
 from recipes_core.data.vocabulary import canonical_names, name_in, unit_of
 from recipes_core.errors import DataError, FormatError
 from recipes_core.io.content import Dataset, FileContent
+from recipes_core.io.conventions import Conventions
 from recipes_core.io.hdf5 import is_hdf5, opened, own_datasets, require_stored
 from recipes_core.io.hdf5_writing import created, write_chunks
 from recipes_core.io.opening import loaded
@@ -45,18 +47,40 @@ class PymeTable:
         return is_hdf5(head)
 
     @staticmethod
-    def open_content(path: Path) -> FileContent:
-        """The tables of the file, by name."""
+    def open_content(path: Path, frame_base: int | str | None = None) -> FileContent:
+        """The tables of the file, by name.
+
+        Parameters
+        ----------
+        frame_base : int, optional
+            What the file calls the first frame; 0 by default, as frames stay what the camera counted.
+        """
+        conventions = Conventions().given({"frame_base": frame_base})
         with opened(path) as file:
             metadata, history = read_metadata(file, path)
             datasets = list(_datasets(file, path, metadata, history))
         if not datasets:
             raise FormatError(f"{path} is an HDF5 file, but holds no table.")
+        if conventions.frame_base:
+            datasets = [_counted_from(dataset, conventions, path) for dataset in datasets]
         form = "PYME results (.h5r)" if any(dataset.name == "FitResults" for dataset in datasets) else FORMAT
         return FileContent(path, form, tuple(datasets), metadata)
 
 
 READER = PymeTable()
+
+
+def _counted_from(dataset: Dataset, conventions: Conventions, path: Path) -> Dataset:
+    """Localizations whose frames count from 0; other tables stay as they are."""
+    if not issubclass(dataset.kind, Localizations):
+        return dataset
+
+    def load() -> DataObject:
+        locs = dataset.load()
+        assert isinstance(locs, Localizations)
+        return locs.with_columns(conventions.to_memory({"frame": locs["frame"]}, path), units=locs.units)
+
+    return replace(dataset, load=load)
 
 
 def _datasets(file: h5py.File, path: Path, metadata: dict[str, Any], history: tuple[Any, ...]) -> Iterator[Dataset]:

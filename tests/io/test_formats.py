@@ -139,6 +139,13 @@ def test_frame_base_can_be_given(tmp_path):
         Localizations.load(f"{tmp_path / 'a.csv'}?frame_base=2")
 
 
+@pytest.mark.parametrize("suffix", [".hdf", ".hdf5", ".decode.h5", ".smlm", ".csv"])
+def test_frames_that_count_from_1_where_the_format_counts_from_0(tmp_path, suffix):
+    path = PICASSO.with_columns({"frame": LOCS["frame"] + 1}).save(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(Localizations.load(f"{path}?frame_base=1")["frame"], LOCS["frame"])
+    np.testing.assert_array_equal(Localizations.load(path)["frame"], LOCS["frame"] + 1)
+
+
 def test_picasso_frames_beyond_the_movie_are_told(tmp_path):
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
         rows = np.zeros(3, [("frame", "u4"), ("x", "f4"), ("y", "f4")])

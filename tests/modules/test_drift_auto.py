@@ -68,12 +68,16 @@ class TestGood:
         assert made["output_verdict"]["verdict"] == "not checked"
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("seed", range(11, 17))
-    def test_other_filaments(self, seed: int) -> None:
-        table, truth = simulate(seed)
-        drift, verdict, _ = measure(table)
-        assert verdict["verdict"] == "good", verdict["reasons"]
-        assert drift.rmse(truth)[:2].max() < 3.0
+    def test_good_is_the_rule_and_what_it_says_of_the_error_holds(self) -> None:
+        words = []
+        for seed in range(11, 19):
+            table, truth = simulate(seed)
+            drift, verdict, _ = measure(table)
+            words.append(verdict["verdict"])
+            # Error bars of the method that are too small by far are seen in the halves.
+            assert (drift.rmse(truth)[:2] < 1.6 * np.array([verdict["error_x"], verdict["error_y"]])).all()
+        assert words.count("good") >= 6
+        assert "failed" not in words
 
     def test_blobs_that_are_seen_once(self) -> None:
         table, truth = simulate(

@@ -77,11 +77,11 @@ class TestTruth:
 
     def test_error_bars(self) -> None:
         scores = []
-        for seed in range(2, 6):
+        for seed in range(1, 6):
             table, truth = simulate(seed)
             drift = measure(table)
             scores.append(np.sqrt(np.mean(difference(drift, truth) ** 2, axis=0) / np.mean(drift.error[:, :2] ** 2, axis=0)))
-        # Eight curves of some hundred independent stretches each: known to about 3 % together, 10 % one by one.
+        # Ten curves of some hundred independent stretches each: known to about 3 % together, 10 % one by one.
         assert 0.87 < np.sqrt(np.mean(np.square(scores))) < 1.15
         assert 0.7 < np.min(scores) < np.max(scores) < 1.35
 
@@ -118,7 +118,7 @@ class TestTruth:
         table, truth = simulate(3, drift_amplitude=(3000.0, 2500.0, 0.0), drift_roughness=0.1)
         assert measure(table).rmse(truth)[:2].max() < 5.0
 
-    @pytest.mark.parametrize("size", [60.0, 200.0, 2000.0])
+    @pytest.mark.parametrize("size", [60.0, 200.0, 1000.0, 2000.0])
     def test_jump(self, size: float) -> None:
         ctx = Context("s", wanted=["output_drift"])
         table, truth = simulate(4, jump=(size, 0.0, 0.0))
@@ -186,11 +186,15 @@ class TestTruth:
         assert not flat.error[:, 2].any()
 
     def test_molecules_that_stay_on(self) -> None:
-        table, truth = simulate(6, on_time=25.0)
-        drift = measure(table)
-        off = np.sqrt(np.mean(difference(drift, truth) ** 2, axis=0))
-        assert off.max() < 8.0
-        assert (off / np.sqrt(np.mean(drift.error[:, :2] ** 2, axis=0)) < 1.5).all()
+        scores = []
+        for seed in (6, 7):
+            table, truth = simulate(seed, on_time=25.0)
+            drift = measure(table)
+            off = np.sqrt(np.mean(difference(drift, truth) ** 2, axis=0))
+            assert off.max() < 8.0
+            scores.append(off / np.sqrt(np.mean(drift.error[:, :2] ** 2, axis=0)))
+        # Four curves of some thirty independent stretches each.
+        assert np.sqrt(np.mean(np.square(scores))) < 1.6
 
     def test_beads_count(self, small: tuple[Localizations, Drift], small_drift: Drift) -> None:
         table, truth = small

@@ -23,8 +23,12 @@ FINE = 60.0
 """From this kernel down (nm, along x and y) all events take part, and the kernel that tells most is looked for."""
 BROAD = 100.0
 """With this kernel (nm) a drift is compared with none."""
-FASTEST, SLOWER, SLOWEST = 0.33, 0.7, 0.87
+FASTEST, FAST, SLOWER, SLOWEST = 0.33, 0.5, 0.7, 0.87
 """From one kernel to the next."""
+STEPS = 6
+"""Kernels to choose from for each doubling."""
+FAR = 2.0
+"""A drift that moved by so many of its standard errors may have to move on: narrower kernels come slower."""
 DENSE = 50.0
 """From so many neighbours on a narrower kernel may tell more than one would think."""
 LEAP = 0.125
@@ -72,6 +76,17 @@ class Estimate:
     smoothed: list[Smoothed] = field(default_factory=list)
 
 
+@dataclass
+class _Told:
+    """What a kernel told: its width along x, the drift before it, and how far it moved that (root mean square, nm)."""
+
+    kernel: float
+    before: Floats
+    scores: Scores
+    information: float
+    moved: float
+
+
 class Estimator:
     """Finds the drift along x and y, and then along z.
 
@@ -117,8 +132,10 @@ class Estimator:
                 moved = self._round(few, _times(kernel, shape), deep=deep, axes=axes)[1]
                 if moved < kernel * shape[axes[0]] / 3:
                     break
-            unknown = np.sqrt(self.found.variance[:, list(axes)].mean(axis=0).max()) / shape[axes[0]]
-            kernel = float(np.clip(SAFE * unknown, LEAP * kernel, kernel / 2))
+            # Slow errors are in the density too, which holds on to them: of what a round undid, some may be left.
+            unknown = max(self._error(axes), moved / 2) / shape[axes[0]]
+            # How narrow a kernel may be shows from those below `FINE`.
+            kernel = _rounded(np.clip(SAFE * unknown, max(LEAP * kernel, FASTEST * FINE), kernel / 2))
         # What changes over the field in the course of the movie, or mere noise, can mislead wide kernels.
         if self._surplus(few, _times(BROAD, shape), deep=deep, axes=axes) < 0:
             self.found.drift[:, list(axes)] = 0
@@ -127,6 +144,10 @@ class Estimator:
             for wide in (4 * BROAD, 2 * BROAD):
                 self._round(few, _times(wide, shape), deep=deep, axes=axes)
         return kernel
+
+    def _error(self, axes: tuple[int, ...]) -> float:
+        """Standard error of the drift, root mean square over frames, of the axis that is known least; nm."""
+        return float(np.sqrt(self.found.variance[:, list(axes)].mean(axis=0).max()))
 
     def _surplus(self, events: Events, kernel: Kernel, *, deep: bool, axes: tuple[int, ...]) -> float:
         """By how much the drift along some axes makes the density of events likelier than none does, less the freedom it took."""
@@ -175,50 +196,46 @@ class Estimator:
 
     def _fine(self, kernel: float, shape: Kernel, *, deep: bool, axes: tuple[int, ...]) -> None:
         """All events, ever narrower kernels, until those tell less."""
-        best: tuple[Kernel, Floats, Scores] | None = None
         if self.events.order is None:
             self.events = self.events.by_place(self.found.drift.astype(np.float32), self.map_)
-        chosen = list(axes)
-        widest, narrowest = WIDEN * kernel, False
+        best: _Told | None = None
+        widest, last, repeats = WIDEN * kernel, False, 0
         while True:
             try:
-                here, before, scores = self._closer(kernel, shape, deep=deep, axes=axes)
+                told = self._closer(kernel, shape, deep=deep, axes=axes)
             except TooFine:
                 if best is None and kernel > widest:
                     raise
-                scores = None
-            if scores is None or (best is not None and scores.information[chosen].sum() < best[2].information[chosen].sum()):
+                told = None
+            if told is None or (best is not None and kernel < best.kernel and told.information < best.information):
                 # One that is not so narrow may do.
-                narrowest = True
+                last = True
                 kernel /= SLOWER
-                if best is not None and kernel * shape[0] > SLOWER * best[0][0]:
+                if best is not None and kernel > SLOWER * best.kernel:
                     break
                 continue
-            best = here, before, scores
-            self._weigh(scores, chosen)
-            target = _best_kernel(kernel, float(scores.excess[chosen].mean()), deep)
-            if narrowest:
+            best = told
+            self._weigh(told.scores, list(axes))
+            error = self._error(axes)
+            target = _narrower(kernel, told.scores, axes, LEAST_KERNEL * error / shape[axes[0]], deep=deep)
+            if not last and target:
+                fastest = FASTEST if told.moved < FAR * error else FAST
+                kernel = _rounded(np.clip(target, fastest * kernel, SLOWEST * kernel))
+            elif told.moved > error and repeats < MOST_REPEATS:
+                repeats += 1
+            else:
                 break
-            if kernel * SLOWEST < target:
-                if scores.neighbours < DENSE:
-                    break
-                target, narrowest = SLOWER * kernel, True
-            # A density finer than the drift is known would be made of its errors.
-            known = np.sqrt(self.found.variance[:, chosen].mean(axis=0)).max() / shape[chosen[0]]
-            if kernel * SLOWER < LEAST_KERNEL * known:
-                break
-            target = max(target, LEAST_KERNEL * known)
-            kernel = float(np.clip(target, FASTEST * kernel, SLOWEST * kernel))
-        self._finish(*best, axes=axes)
+        if best is not None:
+            self._finish(best, _times(best.kernel, shape), axes=axes)
 
-    def _closer(self, kernel: float, shape: Kernel, *, deep: bool, axes: tuple[int, ...]) -> tuple[Kernel, Floats, Scores]:
-        """One round of all events: its kernel, the drift before it and what it tells."""
+    def _closer(self, kernel: float, shape: Kernel, *, deep: bool, axes: tuple[int, ...]) -> _Told:
+        """One round of all events."""
         here, before = _times(kernel, shape), self.found.drift.copy()
-        scores, _ = self._round(self.events, here, deep=deep, axes=axes)
+        scores, moved = self._round(self.events, here, deep=deep, axes=axes)
         if self._place_jumps(here, deep=deep):
             before = self.found.drift.copy()
-            scores, _ = self._round(self.events, here, deep=deep, axes=axes)
-        return here, before, scores
+            scores, moved = self._round(self.events, here, deep=deep, axes=axes)
+        return _Told(kernel, before, scores, float(scores.information[list(axes)].sum()), moved)
 
     def _place_jumps(self, kernel: Kernel, *, deep: bool) -> bool:
         if not self.jumps:
@@ -255,8 +272,9 @@ class Estimator:
             self.found.variance[:, axis] = smoothed.variance
         return made
 
-    def _finish(self, kernel: Kernel, before: Floats, scores: Scores, *, axes: tuple[int, ...]) -> None:
+    def _finish(self, best: _Told, kernel: Kernel, *, axes: tuple[int, ...]) -> None:
         """Smooth the best round again, its events no longer taken as independent."""
+        before, scores = best.before, best.scores
         if 2 in axes and (scores.information[:2] > self.found.information[:2]).all():
             # Structures that cross at different depths are told apart here.
             axes = (0, 1, 2)
@@ -270,6 +288,29 @@ class Estimator:
             found.neighbours[axis] = scores.neighbours
             found.excess[axis], found.inflation[axis] = scores.excess[axis], factor[axis]
         found.smoothed = [*found.smoothed[:2], *made][-3:] if len(made) < 3 else made
+
+
+def _narrower(kernel: float, scores: Scores, axes: tuple[int, ...], least: float, *, deep: bool) -> float:
+    """The kernel to go on with, or 0 where this one is as narrow as it should be.
+
+    Parameters
+    ----------
+    least : float
+        A density finer than the drift is known would be made of its errors.
+    """
+    if kernel * SLOWER < least:
+        return 0.0
+    target = _best_kernel(kernel, float(scores.excess[list(axes)].mean()), deep)
+    if kernel * SLOWEST < target:
+        if scores.neighbours < DENSE:
+            return 0.0
+        target = SLOWER * kernel
+    return max(target, least)
+
+
+def _rounded(kernel: float) -> float:
+    """One of a fixed series of kernels: a trifle in the data must not change all that follows."""
+    return float(2 ** (np.rint(STEPS * np.log2(kernel)) / STEPS))
 
 
 def _times(kernel: float, shape: Kernel) -> Kernel:

@@ -223,7 +223,10 @@ def _room(found: Any, n: int) -> Any:
     if n < found.shape[0]:
         return found
     larger = np.empty((2 * found.shape[0], found.shape[1]), found.dtype)
-    larger[: found.shape[0]] = found
+    # Not as slices: their checks take seconds to compile.
+    for i in range(found.shape[0]):
+        for k in range(found.shape[1]):
+            larger[i, k] = found[i, k]
     return larger
 
 
@@ -309,10 +312,7 @@ def _region(score: Any, threshold: Any, edge: int, y: int, x: int, stack: Any) -
             c = column + (step == 2) - (step == 3)
             if edge <= r < height - edge and edge <= c < width - edge and score[r, c] > threshold:
                 peak = max(peak, score[r, c])
-                if n == stack.shape[0]:
-                    larger = np.empty((2 * n, 2), stack.dtype)
-                    larger[:n] = stack
-                    stack = larger
+                stack = _room(stack, n)
                 stack[n, 0], stack[n, 1] = r, c
                 score[r, c] = -score[r, c]
                 n += 1
