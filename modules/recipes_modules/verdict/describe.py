@@ -31,7 +31,7 @@ def values_of(found: Found, checked: tuple[Evidence, Verdict] | None) -> Scalars
 
     add("range", np.ptp(drift.correction, axis=0))
     if checked is None:
-        return Scalars(values, units=units)
+        return Scalars(_rounded(values), units=units)
     evidence, verdict = checked
     values |= {"verdict": verdict.word, "reasons": "; ".join(verdict.reasons)}
     add("error", evidence.error)
@@ -52,4 +52,9 @@ def values_of(found: Found, checked: tuple[Evidence, Verdict] | None) -> Scalars
         if sharpness is not None:
             add(f"nena_{when}", sharpness.nena)
             add(f"frc_{when}", sharpness.frc)
-    return Scalars(values, units=units)
+    return Scalars(_rounded(values), units=units)
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    """Six digits: linear algebra differs in the last ones with the number of its threads, and equal data give equal verdicts."""
+    return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in values.items()}
