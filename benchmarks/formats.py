@@ -21,19 +21,7 @@ from recipes_core.data import ImageStack, Localizations
 
 ROWS = 10_000_000
 NAMES = ("x", "y", "photons", "sx", "sy", "bg", "lpx", "lpy", "ellipticity", "net_gradient")
-PICASSO_LOAD = """
-import sys, time
-from picasso import io
-began = time.perf_counter()
-io.load_locs(sys.argv[1])
-print("SECONDS", time.perf_counter() - began)
-"""
-import sys, time
-from picasso import io
-t = time.perf_counter()
-io.load_locs(sys.argv[1])
-print('SECONDS', time.perf_counter() - t)
-"""
+PICASSO_LOAD = "import sys, time\nfrom picasso import io\nt = time.perf_counter()\nio.load_locs(sys.argv[1])\nprint('SECONDS', time.perf_counter() - t)\n"  # noqa: E501
 PICASSO_READ = """
 import sys, numpy as np
 from picasso import io
