@@ -29,10 +29,13 @@ def zygote(tmp_path_factory):
     (plugin / "crash_modules.py").write_text((Path(__file__).parent / "crash_modules.py").read_text())
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(plugin), before]))
-    made = fault_scene.Zygote()
+    try:
+        made = fault_scene.Zygote()
+    finally:
+        # Only the forking process may know them: other tests of this process start processes too.
+        os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
     yield made
     made.close()
-    os.environ.pop("PYTHONPATH") if before is None else os.environ.update(PYTHONPATH=before)
 
 
 @pytest.fixture
