@@ -19,6 +19,7 @@ import numpy as np
 from blake3 import blake3
 
 _DEEPEST = 100
+_AS_IT_IS = frozenset({str, int, bool, type(None)})
 Encoder = Callable[[Any, int], Any]
 
 
@@ -82,12 +83,16 @@ def _dump(plain: Any, *, sort: bool) -> bytes:
 
 
 def _strict(value: Any, depth: int) -> Any:
+    if type(value) in _AS_IT_IS:
+        return value
     if isinstance(value, tuple):
         value = list(value)
     return _encode(value, depth, _strict)
 
 
 def _lenient(value: Any, depth: int) -> Any:
+    if type(value) in _AS_IT_IS:  # most are
+        return value
     if isinstance(value, tuple):
         return {"~tuple": [_lenient(item, depth + 1) for item in value]}
     if isinstance(value, (bytes, bytearray)):
@@ -101,7 +106,7 @@ def _lenient(value: Any, depth: int) -> Any:
         return {"~set": [_lenient(item, depth + 1) for item in items]}
     if isinstance(value, np.ndarray):
         return _array(value)
-    if isinstance(value, Mapping) and not all(isinstance(name, str) for name in value):
+    if isinstance(value, Mapping) and not all(type(name) is str or isinstance(name, str) for name in value):
         return {"~map": [[_lenient(name, depth + 1), _lenient(item, depth + 1)] for name, item in value.items()]}
     return _encode(value, depth, _lenient)
 

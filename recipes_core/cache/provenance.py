@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from recipes_core.cache.canonical import from_stored, to_stored
 from recipes_core.data import HistoryEntry
 
-_LONG = 2**12
+_LONG = 2**15
 _LONGEST = 64 * 2**20
 _TEXT = "_stored_text"
 

@@ -1,5 +1,6 @@
 """Locks save work and never need a human."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -116,9 +117,16 @@ def test_errors_within_let_go(cache):
         pass
 
 
-def test_files_of_free_locks_are_swept_and_held_ones_are_not(cache, holder):
-    with cache.lock(digest_of("free")):
-        pass
+def test_what_the_killed_leave_is_swept_and_what_is_held_is_not(cache, holder):
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(cache.root), digest_of("killed")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout.readline() == "held False\n"
+    other.kill()
+    other.communicate()
     module.sweep(cache.layout, older_than=3600)
     assert len(list((cache.root / "locks").glob("*.lock"))) == 2
     for path in (cache.root / "locks").iterdir():
@@ -126,3 +134,20 @@ def test_files_of_free_locks_are_swept_and_held_ones_are_not(cache, holder):
     cache.gc()
     assert [path.name for path in (cache.root / "locks").glob("*.lock")] == [f"{KEY}.lock"]
     assert holder.poll() is None
+
+
+def test_nothing_is_left_behind(tmp_path):
+    cache = Cache(tmp_path / "cache")
+    with cache.lock(KEY):
+        assert [path.name for path in (cache.root / "locks").glob("*.lock")] == [f"{KEY}.lock"]
+    del cache
+    gc.collect()
+    assert list((tmp_path / "cache" / "locks").iterdir()) == []
+
+
+def test_locks_work_where_files_take_no_second_name(cache, monkeypatch):
+    def refuse(*_):
+        raise OSError(1, "no links here")
+
+    monkeypatch.setattr("os.link", refuse)
+    test_threads_of_one_process_exclude_each_other(cache)
