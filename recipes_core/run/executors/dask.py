@@ -23,6 +23,7 @@ _PATIENCE = 30.0
 _MOST_DEATHS = 1
 _COUNT_EVERY = 2.0
 _BEGUN = "begun"
+_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Dask(Executor):
@@ -219,9 +220,15 @@ def _connected(address: str, distributed: Any) -> Iterator[Any]:
 def _own_cluster(n_workers: int, distributed: Any) -> Iterator[Any]:
     import dask
 
-    # Workers never need the main script; a second death of a worker at one task is no coincidence.
+    settings = {
+        # A second death of a worker at one task is no coincidence.
+        "distributed.scheduler.allowed-failures": _MOST_DEATHS,
+        # Dask has its workers give every larger array back to the system at once; to get it anew takes a third of their time.
+        "distributed.nanny.pre-spawn-environ": dict.fromkeys(_LIMITS, "1"),
+        "distributed.worker.profile.enabled": False,
+    }
     with (
-        dask.config.set({"distributed.scheduler.allowed-failures": _MOST_DEATHS}), distributed.LocalCluster(
+        dask.config.set(settings), distributed.LocalCluster(
             n_workers=n_workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", silence_logs=50,
             memory_limit=0, preload=["recipes_core.run.executors.dask_worker"],
         ) as cluster,
