@@ -28,6 +28,7 @@ from recipes_core.run.saving import ResultSaver, Saved
 
 if TYPE_CHECKING:
     from recipes_core.cache.store import Cache
+    from recipes_core.run.following import Following
     from recipes_core.run.jobs import Job
 
 
@@ -188,6 +189,10 @@ class Recipe(Inputs):
             book = PastBook.of_recipe(store.root, f"{own} {name}".strip(), writable=store.writable and not store.is_foreign)
         self._space.use_cache(store, book)
         self._revision += 1
+
+    def follow(self, following: Following | None) -> None:
+        """Expect that files behind inputs grow while they are read; see `recipes_core.run.following`."""
+        self._space.following = following
 
     @property
     def cache(self) -> Cache | None:

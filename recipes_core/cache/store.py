@@ -378,6 +378,6 @@ def _state_of(folder: Path) -> object:
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
-def block_key(step_key: str, name: str, index: int) -> str:
+def block_key(step_key: str, name: str, index: int | str) -> str:
     """Key of one block of a long computation."""
     return digest_of(["block", step_key, name, index])

@@ -15,6 +15,7 @@ from recipes_core.graph import data_flow
 from recipes_core.plan import Plan
 from recipes_core.recipe import Recipe
 from recipes_core.run.binding import Bound, bind_input, bind_named
+from recipes_core.run.following import Following
 from recipes_core.run.results import Destination, Layout, Selection, refuse_unknown, select_results
 
 ALL = "*"
@@ -52,6 +53,7 @@ class Session:
         *,
         cache: Cache | None = None,
         name: str = "",
+        following: Following | None = None,
     ) -> Session:
         """Load a recipe and bind its inputs: those named with -i, then INPUT, then what the recipe itself names.
 
@@ -59,6 +61,8 @@ class Session:
         ----------
         cache : Cache, optional
             Where results are kept; in memory alone where not given.
+        following : Following, optional
+            Where files that are still being written are followed.
         """
         recipe = Recipe.load(recipe_file, assignments.overrides())
         graph = recipe.graph
@@ -75,6 +79,7 @@ class Session:
         metadata = assignments.metadata_of(recipe.inputs)
         if cache is not None:
             recipe.use_cache(cache, name)
+        recipe.follow(following)
         recipe.bind([item.with_metadata(metadata.get(item.key, {})) for item in (*bound, *defaults)])
         session = cls(recipe, recipe_file, input_file, [*bound, *defaults], name)
         session._note_left_defaults(defaults, bound)
@@ -119,7 +124,12 @@ class Session:
 
 
 def open_sessions(
-    recipe_file: str, input_file: str | None, assignments: Assignments, each: str | None, cache: Cache | None
+    recipe_file: str,
+    input_file: str | None,
+    assignments: Assignments,
+    each: str | None,
+    cache: Cache | None,
+    following: Following | None = None,
 ) -> list[Session]:
     """One session, or one for each file of ``--each NAME=GLOB``.
 
@@ -129,7 +139,7 @@ def open_sessions(
         Where the pattern finds no file, or two of them have the same name.
     """
     if not each:
-        return [Session.open(recipe_file, input_file, assignments, cache=cache)]
+        return [Session.open(recipe_file, input_file, assignments, cache=cache, following=following)]
     key, equals, pattern = each.partition("=")
     if not equals or not key or not pattern:
         raise UsageError(f"--each {each}: write --each NAME=GLOB", code="U130", hint="For example --each movie='data/*.tif'.")
@@ -141,7 +151,7 @@ def open_sessions(
     sessions = []
     for name, path in zip(names, files, strict=True):
         one = replace(assignments, inputs=(*assignments.inputs, f"{key}={path}{query[1]}{query[2]}"))
-        sessions.append(Session.open(recipe_file, input_file, one, cache=cache, name=name))
+        sessions.append(Session.open(recipe_file, input_file, one, cache=cache, name=name, following=following))
     return sessions
 
 
@@ -162,6 +172,7 @@ def refuse_collisions(files: dict[str, list[Destination]]) -> None:
             other = seen.setdefault(str(destination.path).casefold(), name)
             if other != name:
                 message = f"the results of '{other}' and '{name}' would both be written to {destination.path.name}."
-                problems.append(Problem("R373", message, "Put {file_stub} into the names under 'outputs:'."))
+                hint = "Put {file_stub} into that name: under 'outputs:', or in the step that saves it (save_path: \"{file_stub}_drift\")."
+                problems.append(Problem("R373", message, hint))
     if problems:
         raise RecipeInvalid(problems[0].message, problems=problems)

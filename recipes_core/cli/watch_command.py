@@ -22,11 +22,15 @@ from recipes_core.cli.assignments import Assignments
 @opt.jobs_option
 @click.option("--quiet-time", type=click.FloatRange(0.05), default=0.3, show_default=True, metavar="SECONDS",
               help="Changes must have stopped for so long before anything runs.")  # fmt: skip
+@click.option("--growing-time", type=click.FloatRange(0.1), default=5.0, show_default=True, metavar="SECONDS",
+              help="An input that grows all the time is taken as far as it is there after so long.")  # fmt: skip
 @click.option("--once", is_flag=True, hidden=True, help="End after the first run that a change set off; for tests.")
 def command(recipe_file: str, input_file: str | None, assignments: Assignments, **choices: Any) -> None:
     r"""Run RECIPE, and again whenever the recipe, an input or a file of a parameter changes; with --each also for new files.
 
     Only what a change makes stale runs. A recipe that has a fault while it is edited is told and waited for. End with Ctrl-C.
+
+    A movie that is still being written is taken as far as it is there, again and again; of a fit only the new frames are computed.
 
     \b
     recipe watch localize.yaml --each movie='today/*.tif' -o results

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,24 @@ def seed_sequence(seed: int, step: str) -> np.random.SeedSequence:
     """Entropy for one step: depends on the recipe's seed and the name of the step, on nothing else."""
     digest = hashlib.blake2b(step.encode(), digest_size=8).digest()
     return np.random.SeedSequence([seed & (2**64 - 1), int.from_bytes(digest, "little")])
+
+
+class Reads(NamedTuple):
+    """All that the result of one item of `Context.map` follows from.
+
+    Attributes
+    ----------
+    says : str
+        Everything but the frames: settings, and which part of them the item is; the same text means the same.
+    stack : ImageStack
+    start, stop : int
+        Frames that are read.
+    """
+
+    says: str
+    stack: Any
+    start: int
+    stop: int
 
 
 class Context:
@@ -109,7 +127,14 @@ class Context:
             raise UsageError(f"step '{self.step}' needs a file and none is named", code="U210")
         return persistence().load(path, kind=kind)
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item], *, keep: str = "") -> Iterator[Result]:
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        keep: str = "",
+        reads: Callable[[Item], Reads] | None = None,
+    ) -> Iterator[Result]:
         """Apply a function to items on `n_threads` threads; results come in order, and few are held at a time.
 
         Parameters
@@ -118,6 +143,9 @@ class Context:
             A name for these results, for work that takes long: with a cache the result of each item (a mapping from name to
             array, or a `DataObject`) is kept until the step is done, so that a run that was killed goes on where it was. Items
             must then not depend on the number of threads, nor an item's result on other items.
+        reads : callable, optional
+            With `keep`: what an item's result follows from, where that is not the whole input. ``recipe watch`` then takes what is kept of
+            an item when the input has grown.
         """
         if self.n_threads <= 1:
             for item in items:

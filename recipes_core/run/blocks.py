@@ -10,16 +10,24 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recipes_core.cache.canonical import digest_of
 from recipes_core.cache.store import Cache, block_key
 from recipes_core.data import DataObject
 from recipes_core.data.block import Block
 from recipes_core.errors import CacheUnwritable, ExecutionError
 from recipes_core.run.executors.base import Executor, Here
 
+if TYPE_CHECKING:
+    from recipes_core.module.context import Reads
+    from recipes_core.run.following import Following
+
+MOST_READ = 16 * 2**20
+Named = tuple[int | str, Any]
+"""An item with its number or name."""
 MOST_BYTES = 2**20
 """Arrays up to this size travel with an item."""
 
@@ -31,7 +39,7 @@ class BlockStore:
     ----------
     cache : Cache
     key : str
-        Of the step.
+        Of the step; empty where items are named by all that their results follow from, and so outlive the step.
     step, module : str
         For those who look into the cache.
     """
@@ -43,17 +51,17 @@ class BlockStore:
         self.module = module
         self._names: set[str] = set()
 
-    def get(self, keep: str, index: int) -> Any:
+    def get(self, keep: str, index: int | str) -> Any:
         """The result of an item; None where there is none."""
         name = self._name(keep, index)
         found = self.cache.load(name) if self.cache.has(name) else None
         return dict(found.arrays) if isinstance(found, Block) else found
 
-    def has(self, keep: str, index: int) -> bool:
+    def has(self, keep: str, index: int | str) -> bool:
         """Whether there is a result of an item."""
         return self.cache.has(self._name(keep, index))
 
-    def put(self, keep: str, index: int, result: Any) -> None:
+    def put(self, keep: str, index: int | str, result: Any) -> None:
         """Keep the result of an item; a cache that cannot be written costs time only."""
         if not isinstance(result, (DataObject, Mapping)):
             raise ExecutionError(
@@ -67,7 +75,9 @@ class BlockStore:
             return
 
     def clear(self) -> None:
-        """Remove the results: the step is done."""
+        """Remove the results, the step is done; those with names of their own stay until the cache is full."""
+        if not self.key:
+            return
         for name in self._names:
             try:
                 self.cache.remove(name)
@@ -75,7 +85,7 @@ class BlockStore:
                 return
         self._names.clear()
 
-    def _name(self, keep: str, index: int) -> str:
+    def _name(self, keep: str, index: int | str) -> str:
         name = block_key(self.key, keep, index)
         self._names.add(name)
         return name
@@ -88,7 +98,34 @@ def _store(root: str, key: str, step: str, module: str) -> BlockStore:
     return BlockStore(Cache(Path(root)), key, step, module)
 
 
-def kept(function: Callable[[Any], Any], store: BlockStore, keep: str, numbered: tuple[int, Any]) -> Any:
+def named_items(
+    items: Iterable[Any], reads: Callable[[Any], Reads], following: Following, step: str
+) -> Iterator[tuple[str, Any]]:
+    """Items with the digest of all that their results follow from."""
+    for item in items:
+        part = reads(item)
+        place = (step, part.start, part.stop)
+        content = following.digests.get(place) if following.growing else None
+        if content is None:
+            content = _frames_digest(part)
+            if following.growing:
+                following.digests[place] = content
+        yield digest_of([part.says, content]), item
+
+
+def _frames_digest(part: Reads) -> str:
+    from blake3 import blake3
+
+    _, nz, ny, nx = part.stack.shape
+    step = max(1, MOST_READ // max(1, nz * ny * nx * part.stack.dtype.itemsize))
+    hasher = blake3(repr((nz, ny, nx, part.stack.dtype.str)).encode())
+    for start in range(part.start, part.stop, step):
+        frames = part.stack.frames(start, min(start + step, part.stop))
+        hasher.update(np.ascontiguousarray(frames).data.cast("B"))
+    return str(hasher.hexdigest())
+
+
+def kept(function: Callable[[Any], Any], store: BlockStore, keep: str, numbered: Named) -> Any:
     """The result of an item: what was kept of it, else computed now and kept."""
     index, item = numbered
     found = store.get(keep, index)
@@ -102,7 +139,7 @@ def kept(function: Callable[[Any], Any], store: BlockStore, keep: str, numbered:
 class _BlockSpec:
     function: Callable[[Any], Any]
     item: Any
-    index: int
+    index: int | str
     keep: str
     store: BlockStore | None
 
@@ -128,7 +165,7 @@ class CannotTravel(Exception):
     """A function or an item that only this process knows, or that is too large."""
 
 
-def packed_block(function: Callable[[Any], Any], item: Any, index: int, keep: str, store: BlockStore | None) -> bytes:
+def packed_block(function: Callable[[Any], Any], item: Any, index: int | str, keep: str, store: BlockStore | None) -> bytes:
     """An item and what is to be done with it, for `run_block`.
 
     Raises
@@ -178,14 +215,14 @@ class Spread:
         self.n_threads = n_threads
         self._told = False
 
-    def map(self, function: Callable[[Any], Any], items: Iterable[Any], keep: str, store: BlockStore | None) -> Iterator[Any]:
+    def map(self, function: Callable[[Any], Any], items: Iterable[Named], keep: str, store: BlockStore | None) -> Iterator[Any]:
         """Results in the order of the items; few are under way at a time."""
-        pending: deque[tuple[tuple[int, Any], Future[Any] | None]] = deque()
+        pending: deque[tuple[Named, Future[Any] | None]] = deque()
         here = partial(kept, function, store, keep) if store is not None else partial(_plainly, function)
         at_once = 2 * self.executor.n_slots
         with ThreadPoolExecutor(self.n_threads) as threads:
             try:
-                for numbered in enumerate(items):
+                for numbered in items:
                     pending.append((numbered, self._start(function, numbered, keep, store, threads, here)))
                     if len(pending) > at_once:
                         yield _taken(*pending.popleft(), here)
@@ -197,8 +234,8 @@ class Spread:
                         future.cancel()
 
     def _start(
-        self, function: Callable[[Any], Any], numbered: tuple[int, Any], keep: str, store: BlockStore | None, threads: ThreadPoolExecutor,
-        here: Callable[[tuple[int, Any]], Any],
+        self, function: Callable[[Any], Any], numbered: Named, keep: str, store: BlockStore | None, threads: ThreadPoolExecutor,
+        here: Callable[[Named], Any],
     ) -> Future[Any] | None:  # fmt: skip
         if store is not None and store.has(keep, numbered[0]):
             return None
@@ -212,11 +249,11 @@ class Spread:
         return self.executor.submit(run_block, packed, self.what)
 
 
-def _taken(numbered: tuple[int, Any], future: Future[Any] | None, here: Callable[[tuple[int, Any]], Any]) -> Any:
+def _taken(numbered: Named, future: Future[Any] | None, here: Callable[[Named], Any]) -> Any:
     found: _Value | None = future.result() if future is not None else None
     # What is kept travels through the cache; where it got lost there, it is computed here.
     return here(numbered) if found is None else found.value
 
 
-def _plainly(function: Callable[[Any], Any], numbered: tuple[int, Any]) -> Any:
+def _plainly(function: Callable[[Any], Any], numbered: Named) -> Any:
     return function(numbered[1])

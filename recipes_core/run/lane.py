@@ -56,6 +56,7 @@ class Lane:
                 n_threads=self.n_threads,
                 cache=cache,
                 executor=self.executor if type(module).spreads else None,
+                following=runner.space.following,
                 stopped=self._stopped,
             )
 

@@ -140,7 +140,9 @@ class Runner:
 
     def _context(self, planned: PlannedStep) -> RunContext:
         cache = None if self.space.unkept else self.space.cache
-        return RunContext(planned, self.listener, seed=self.seed, n_threads=self.n_threads, cache=cache)
+        return RunContext(
+            planned, self.listener, seed=self.seed, n_threads=self.n_threads, cache=cache, following=self.space.following
+        )
 
     # -- objects ---------------------------------------------------------------------------------------------------------
 

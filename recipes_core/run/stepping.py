@@ -17,8 +17,10 @@ from recipes_core.run.workspace import ResultLost, Workspace
 
 if TYPE_CHECKING:
     from recipes_core.cache.store import Cache
+    from recipes_core.module.context import Reads
     from recipes_core.run.blocks import BlockStore
     from recipes_core.run.executors.base import Executor
+    from recipes_core.run.following import Following
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,6 +45,8 @@ class RunContext(Context):
         Where results of ``map(..., keep=NAME)`` are kept.
     executor : Executor, optional
         Where ``map`` runs; threads of this process where not given.
+    following : Following, optional
+        Where files that grow are followed: parts are then kept under names of their own.
     """
 
     def __init__(
@@ -54,12 +58,14 @@ class RunContext(Context):
         n_threads: int | None,
         cache: Cache | None = None,
         executor: Executor | None = None,
+        following: Following | None = None,
     ) -> None:
         super().__init__(planned.step, seed=seed, n_threads=n_threads, wanted=planned.wanted)
         self._planned = planned
         self._listener = listener
         self._cache = cache
         self._executor = executor
+        self._following = following
         self._store: BlockStore | None = None
 
     def progress(self, done: float, total: float) -> None:
@@ -74,30 +80,44 @@ class RunContext(Context):
         super().say(message)
         self._listener.message(self.step, message)
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item], *, keep: str = "") -> Iterator[Result]:
-        store = self._blocks() if keep else None
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        keep: str = "",
+        reads: Callable[[Item], Reads] | None = None,
+    ) -> Iterator[Result]:
+        numbered: Iterable[tuple[int | str, Item]] = enumerate(items)
+        if keep and reads is not None and self._following is not None:
+            from recipes_core.run.blocks import named_items
+
+            store = self._blocks(named=True)
+            numbered = named_items(items, reads, self._following, self.step)
+        else:
+            store = self._blocks(named=False) if keep else None
         if self._executor is not None:
             from recipes_core.run.blocks import Spread
 
             spread = Spread(self._executor, f"step '{self.step}'", self._stays, self.n_threads)
-            for result in spread.map(function, items, keep, store):
+            for result in spread.map(function, numbered, keep, store):
                 self.check_cancelled()
                 yield result
         elif store is not None:
             from recipes_core.run.blocks import kept
 
-            yield from super().map(partial(kept, function, store, keep), enumerate(items))
+            yield from super().map(partial(kept, function, store, keep), numbered)
         else:
             yield from super().map(function, items)
 
     def _stays(self, why: str) -> None:
         self._listener.message(self.step, f"its blocks stay in this process: {why}")
 
-    def _blocks(self) -> BlockStore | None:
+    def _blocks(self, *, named: bool) -> BlockStore | None:
         if self._store is None and self._cache is not None and self._cache.writable:
             from recipes_core.run.blocks import BlockStore
 
-            self._store = BlockStore(self._cache, self._planned.key, self.step, self._planned.module)
+            self._store = BlockStore(self._cache, "" if named else self._planned.key, self.step, self._planned.module)
         return self._store
 
     def published(self) -> None:
@@ -151,7 +171,7 @@ class Stepper:
             Where an input is gone.
         """
         cache = self.space.cache
-        if cache is None or not cache.writable or self.space.unkept:
+        if cache is None or not self.space.keeps:
             self._run_now(planned, module, result)
             return
         told: list[str] = []

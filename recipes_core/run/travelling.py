@@ -28,7 +28,7 @@ def node_spec(planned: PlannedStep, runner: Runner) -> NodeSpec:
     """
     space = runner.space
     module = runner.graph.steps[planned.step].module
-    if space.cache is None or not space.cache.writable or space.unkept:
+    if space.cache is None or not space.keeps:
         raise Stays("")
     if type(module).spreads:
         raise Stays("")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recipes_core.cache.digests import FileDigests, Stamp
     from recipes_core.cache.store import Cache
     from recipes_core.run.binding import Bound
+    from recipes_core.run.following import Following
 
 READING = 1
 """Raise it where readers make other data of the same file: what was made from files is then made again."""
@@ -76,6 +77,8 @@ class Workspace:
     Attributes
     ----------
     cache : Cache or None
+    following : Following or None
+        Where files that are still being written are followed.
     unkept : str
         Why results are not kept, empty where they are.
     compared : dict
@@ -87,6 +90,7 @@ class Workspace:
         self._digests: FileDigests | None = None
         self.book = PastBook()
         self.unkept = ""
+        self.following: Following | None = None
         self.compared: dict[str, bool] = {}
         self._given: dict[str, Given] = {}
         self._objects: dict[str, DataObject] = {}
@@ -100,6 +104,15 @@ class Workspace:
         self._digests = None
         self.book = book or PastBook()
         self.unkept = ""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether results go into the cache."""
+        growing = self.following is not None and bool(self.following.growing)
+        return self.cache is not None and self.cache.writable and not self.unkept and not growing
+
+    def _grows(self, path: Path) -> bool:
+        return self.following is not None and self.following.is_growing(path)
 
     @property
     def digests(self) -> FileDigests:
@@ -176,6 +189,10 @@ class Workspace:
         return digest_of([self._file(name), path.partition("?")[2]]) if name.exists() else ""
 
     def _file(self, path: Path) -> str:
+        if self._grows(path):
+            # Not read: what is there now has no name that anybody could ask for again.
+            found = path.stat()
+            return digest_of(["growing", str(path), found.st_ino, found.st_size, found.st_mtime_ns])
         if path not in self._stamps:
             self._stamps[path] = self.digests.stamp(path)
         return self.digests.digest(path)
@@ -270,7 +287,7 @@ class Workspace:
     def _keep(
         self, planned: PlannedStep, port: str, name: str, value: DataObject, seconds: float, warnings: tuple[str, ...]
     ) -> None:
-        if self.cache is None or not self.cache.writable or self.unkept:
+        if self.cache is None or not self.keeps:
             return
         note = {"key": planned.key, "parameters": dict(planned.identity.parameters), "versions": versions()}
         if warnings:

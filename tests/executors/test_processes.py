@@ -83,7 +83,7 @@ def test_blocks_run_here_where_their_function_cannot_travel(own, heard):
     told = []
     spread = Spread(own, "step", told.append, 2)
     offset = 3
-    assert list(spread.map(lambda item: item + offset, range(5), "", None)) == [3, 4, 5, 6, 7]
+    assert list(spread.map(lambda item: item + offset, enumerate(range(5)), "", None)) == [3, 4, 5, 6, 7]
     assert len(told) == 1
 
 

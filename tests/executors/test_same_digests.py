@@ -27,7 +27,8 @@ def digests(examples, folder, executor, workers, n_threads):
         jobs.append(recipe.job(select_results(recipe.graph, recipe.outputs), name=name))
     with open_executor(executor, workers, cache, tell=lambda text: None) as opened:
         outcomes = run_jobs(jobs, executor=opened, n_threads=n_threads)
-    assert all(isinstance(outcome, RunReport) for outcome in outcomes)
+    failed = [outcome for outcome in outcomes if not isinstance(outcome, RunReport)]
+    assert not failed, failed
     keys = {(job.name, key): name for job in jobs for key, name in job.plan.names.items() if key in job.graph.producers}
     return {place: manifest.digest for place, name in keys.items() if (manifest := cache.manifest(name)) is not None}
 
