@@ -123,6 +123,8 @@ class Recipe(Inputs):
             steps=tuple(self._specs),
             seed=self.seed,
             execute_on_invalidation=self.execute_on_invalidation,
+            # A recipe that lists its inputs lists all of them.
+            inputs=self._declared_inputs if self._document and self._document.inputs else {},
         )
 
     # -- changes ----------------------------------------------------------------------------------------------------------

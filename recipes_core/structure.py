@@ -28,6 +28,7 @@ class Structure(HasStrictTraits):
 
     _document = AnyTrait()
     _specs = AnyTrait()
+    _replaced = AnyTrait()
     _space = AnyTrait()
     _cached_graph = AnyTrait()
     _editing = AnyTrait(0)
@@ -37,6 +38,7 @@ class Structure(HasStrictTraits):
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
         self._specs = []
+        self._replaced = {}
         self._space = Workspace()
 
     def _changed(self) -> None:
@@ -52,7 +54,7 @@ class Structure(HasStrictTraits):
                 self._specs,
                 declared,
                 file=document.file if document else None,
-                closed=bool(declared),
+                closed=bool(document and document.inputs),
                 outputs=document.outputs if document else (),
             )
         graph: Graph = self._cached_graph
@@ -65,7 +67,7 @@ class Structure(HasStrictTraits):
 
     @property
     def _declared_inputs(self) -> Mapping[str, InputSpec]:
-        return self._document.inputs if self._document else {}
+        return {**(self._document.inputs if self._document else {}), **self._replaced}
 
     @property
     def outputs(self) -> Mapping[str, str]:
@@ -126,6 +128,19 @@ class Structure(HasStrictTraits):
         for spec in new:
             spec.module.watch(self._module_changed)
         self._changed()
+
+    def take_from_outside(self, key: str) -> str:
+        """Make a key that a step produces an input, to be given from a file; returns the name of that step.
+
+        The step runs only if something else that it makes is asked for.
+        """
+        place = self.graph.producers[key]
+        module = self.steps[place.step]
+        kind = module.outputs()[place.port].data_type
+        setattr(module, place.port, "")
+        self._replaced[key] = InputSpec(key, kind.__name__, kind)
+        self._restructure()
+        return place.step
 
     def remove(self, step: str | ModuleBase) -> None:
         """Remove a step by name or module; what depended on it becomes stale."""

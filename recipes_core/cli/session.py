@@ -65,8 +65,9 @@ class Session:
             Where files that are still being written are followed.
         """
         recipe = Recipe.load(recipe_file, assignments.overrides())
-        graph = recipe.graph
         files = assignments.files()
+        replaced = {key: recipe.take_from_outside(key) for key, path in files.items() if path and key in recipe.graph.producers}
+        graph = recipe.graph
         refuse_unknown(files, recipe.inputs, "input")
         for key, path in files.items():
             if not path and recipe.inputs[key].required:
@@ -83,6 +84,9 @@ class Session:
         recipe.bind([item.with_metadata(metadata.get(item.key, {})) for item in (*bound, *defaults)])
         session = cls(recipe, recipe_file, input_file, [*bound, *defaults], name)
         session._note_left_defaults(defaults, bound)
+        for key, step in replaced.items():
+            message = f"'{key}' is read from {Path(files[key]).name}; step '{step}' does not make it."
+            session.warnings.append(Problem("W111", message, severity="warning"))
         return session
 
     def _note_left_defaults(self, defaults: list[Bound], bound: list[Bound]) -> None:

@@ -211,3 +211,24 @@ def test_the_input_goes_to_a_needed_input_before_an_optional_one(recipe_command,
         "  - Locs_Post_Shift: {input_localizations: locs, input_drift_interpolator: extra, output_name: moved}\n"
     )
     assert recipe_command("run", "o.yaml", drift, "-o", "out2").code == 0
+
+
+@pytest.mark.parametrize("declared", ["", "inputs: {other: {type: Drift}}\n"])
+def test_a_file_in_place_of_what_a_step_makes(recipe_command, files, tmp_path, declared):
+    _, locs, _ = files
+    (tmp_path / "m.yaml").write_text(
+        f"recipe: 1\n{declared}modules:\n"
+        "  - Locs_Simulate: {output_localizations: made, n_localizations: 300, n_frames: 10}\n"
+        "  - FilterTable: {inputName: made, outputName: bright, filters: {A: [20, 1e9]}}\n"
+        'outputs: {bright: ""}\n'
+    )
+    ended = recipe_command("run", "m.yaml", "-i", f"made={locs}", "-o", "out")
+    assert ended.code == 0, ended.err
+    assert "'made' is read from cell7.hdf; step 'Locs_Simulate' does not make it" in ended.err
+    assert "Locs_Simulate" not in ended.out
+    bright = Localizations.load(tmp_path / "out" / "cell7_bright.hdf")
+    assert len(bright) == np.count_nonzero(Localizations.load(locs)["A"] > 20)
+    # The result can be made again from its own record.
+    again = recipe_command("run", tmp_path / "out" / "cell7_bright.hdf")
+    assert again.code == 0, again.err
+    assert "same" in again.out
