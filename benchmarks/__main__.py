@@ -20,7 +20,11 @@ BENCHMARKS = {
     "startup": "time that commands take to start",
     "rcc": "time of Locs_RCC and of a plain numpy/scipy version of the same algorithm, one million localizations",
     "faults": "what is left of runs that are killed at 200 random moments",
+    "localize": "from movie to molecules: detection, fits, accuracy, whole, memory, first use, and peers",
     "formats": "a table of ten million rows read here, by h5py alone and by Picasso; peers reading what is written here",
+    "linking": "ten million localizations linked, beside one sort of them and Picasso's link",
+    "render": "ten million localizations rendered, beside Picasso",
+    "quality": "precision (NeNA) and resolution (FRC) of tables whose truth is known, beside Picasso",
     "image_memory": "memory and scratch of Clip&Filter, Image_RCC and Image_Post_Shift on 200 frames of 2048 x 2048 pixels",
 }
 

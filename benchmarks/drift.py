@@ -24,7 +24,8 @@ import numpy as np
 
 from benchmarks import drift_oracle
 from benchmarks.drift_data import Dataset, describe, load, path_of
-from benchmarks.drift_plan import PLANS, Entry
+from benchmarks.drift_goals import compared
+from benchmarks.drift_plan import NOTES, PLANS, Entry
 from benchmarks.drift_table import Row, table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -256,7 +257,10 @@ def measure(
         bound, best = drift_oracle.limit(dataset), drift_oracle.oracle(dataset, best=True)
         rows = compare(dataset, [entry for entry in entries if known(entry)], pythons, repeats, threads, limit)
         print(table(describe(dataset), dataset.axes, bound, best, rows), flush=True)
+        if name in NOTES and wanted:
+            print(NOTES[name], flush=True)
         results[name] = {"oracle": bound, "oracle_best_step": best, "methods": [row.numbers() for row in rows]}
+    print(compared(results), flush=True)
     return {"load_average": os.getloadavg() if hasattr(os, "getloadavg") else None, "data": results}
 
 

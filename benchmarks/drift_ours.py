@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import recipes_modules
-from recipes_core.data import Drift, Localizations
+from recipes_core.data import Drift, Localizations, Scalars
 from recipes_core.module import Context
 
 _tables: dict[tuple[int, int], Localizations] = {}
@@ -31,7 +31,7 @@ def chain(
     Returns
     -------
     dict
-        curve (n_frames, 3): correction to add; frames, correction, error: the last drift with standard errors; said: warnings.
+        curve (n_frames, 3): correction to add; frames, correction, error: the last drift with standard errors; said: warnings and verdicts.
     """
     table = _table(columns)
     start = time.perf_counter()
@@ -48,6 +48,7 @@ def chain(
         ctx = Context(name, n_threads=threads, wanted=wanted)
         made += module.apply(**given, ctx=ctx).values()
         said += ctx.warnings
+        said += [f"verdict {item['verdict']}" for item in made if isinstance(item, Scalars) and "verdict" in item.keys()]
     drifts = [item for item in made if isinstance(item, Drift)]
     seconds = time.perf_counter() - start
     known = next((item for item in reversed(drifts) if item.error is not None), None)

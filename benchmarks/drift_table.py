@@ -80,7 +80,7 @@ def table(title: str, axes: str, limit: Mapping[str, float], best: Mapping[str, 
             f"{_each(over, 2):18} {_each(found['raw'][:n], 2):20} {_each(found['worst'][:n], 1):20} {found['far']:6d}  "
             f"{_each(bars and bars[:n], 2):18} {max(row.peak, default=float('nan')):6.0f} {max(row.added, default=float('nan')):6.0f}"
         )
-        lines += [f"    warned: {text}" for text in row.said[:3]]
+        lines += [f"    said: {text}" for text in row.said[:3]]
     against = {row.entry.label: row.entry.against for row in rows if row.ratio is not None}
     if against:
         lines.append(

@@ -33,13 +33,15 @@ movie, info = io.load_raw(folder + "/m.raw")
 print("Picasso .raw:", movie.shape, movie.dtype)
 locs, info = io.import_ts(folder + "/a.ts.csv", 100)
 print("Picasso, ThunderSTORM csv: largest error of x in nm", float(abs(locs.x * 100 - 50 - truth["x"]).max()))
+locs, info = io.import_smap(folder + "/a_sml.mat", 100)
+print("Picasso, SMAP _sml.mat: largest error of x in nm", float(abs(locs.x * 100 - truth["x"]).max()))
 """
 LOCAN_READ = """
 import sys, numpy as np, locan
 folder = sys.argv[1]
 truth = np.load(folder + "/truth.npz")
 for name, load, shift in (("a.ts.csv", locan.load_thunderstorm_file, 50), ("a.decode.h5", locan.load_decode_file, 0),
-                          ("a.smlm", locan.load_SMLM_file, 0)):
+                          ("a.smlm", locan.load_SMLM_file, 0), ("a_sml.mat", locan.load_SMAP_file, 0)):
     data = load(folder + "/" + name).data
     print("locan", name, "rows", len(data), "largest error of x in nm", float(abs(data.position_x - shift - truth["x"]).max()))
 """
@@ -122,6 +124,7 @@ def _peers_read(folder: Path, picasso: str | None, locan: str | None) -> None:
     locs = Localizations({**columns, "frame": np.sort(rng.integers(0, 500, n))}, metadata=metadata)
     for suffix in ("hdf5", "ts.csv", "decode.h5", "smlm"):
         locs.save(folder / f"a.{suffix}")
+    locs.save(folder / "a_sml.mat")
     ImageStack(rng.integers(0, 999, (5, 1, 7, 9)).astype("u2"), metadata=metadata).save(folder / "m.raw")
     np.savez(folder / "truth.npz", **columns)
     for python, program in ((picasso, PICASSO_READ), (locan, LOCAN_READ)):

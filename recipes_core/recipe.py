@@ -124,7 +124,7 @@ class Recipe(Inputs):
             seed=self.seed,
             execute_on_invalidation=self.execute_on_invalidation,
             # A recipe that lists its inputs lists all of them.
-            inputs=self._declared_inputs if self._document and self._document.inputs else {},
+            inputs=self._declared_inputs if self._document and self._document.inputs else None,
         )
 
     # -- changes ----------------------------------------------------------------------------------------------------------

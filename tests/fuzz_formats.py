@@ -1,4 +1,4 @@
-"""Damaged files of every format, made from small good ones: each must end in data or in one of our own errors.
+"""Damaged files of every format, made from small good ones, and sound ones of odd content: each must end in data or in our own errors.
 
 The tests run a bounded number of them; ``python tests/fuzz_formats.py --seconds 600 [--only SUFFIX]`` runs longer, in child processes with a
 bounded memory, and prints the seed of each file that ended otherwise; ``--seed N --only SUFFIX --keep FILE`` makes that file again.
@@ -7,6 +7,7 @@ bounded memory, and prints the seed of each file that ended otherwise; ``--seed 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import fuzz_structures
 import h5py
 import numpy as np
 import tifffile
@@ -57,6 +59,7 @@ def samples(folder: Path) -> dict[str, list[Path]]:
         ".decode.h5",
         ".challenge.csv",
         ".smlm",
+        "_sml.mat",
     ):
         found[suffix] = [locs.save(folder / f"t{suffix}")]
     if find_spec("pyarrow"):
@@ -77,7 +80,7 @@ def samples(folder: Path) -> dict[str, list[Path]]:
         (folder / f"side{name}").write_text(text)
         (folder / "side.ts.csv").write_bytes(found[".ts.csv"][0].read_bytes())
         found[f"side{name}"] = [folder / f"side{name}", folder / "side.ts.csv"]
-    return found
+    return found | {name: [Path(name)] for name in fuzz_structures.MAKERS}
 
 
 def _texts(folder: Path) -> dict[str, Path]:
@@ -181,6 +184,15 @@ def attempt(paths: list[Path], folder: Path, seed: int, keep: Path | None = None
     """Damage the first file and read it with its companions; whatever is not an error of ours is raised."""
     rng = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
+    if paths[0].name in fuzz_structures.MAKERS:
+        for old in folder.glob("s.*"):
+            old.unlink()
+        file, make = fuzz_structures.MAKERS[paths[0].name]
+        make(folder / file, rng)
+        if keep is not None and (folder / file).is_file():
+            keep.write_bytes((folder / file).read_bytes())
+        _read(folder / file, seed)
+        return
     content = damaged(paths[0].read_bytes(), rng)
     for path in paths[1:]:
         (folder / path.name).write_bytes(path.read_bytes())
@@ -188,7 +200,14 @@ def attempt(paths: list[Path], folder: Path, seed: int, keep: Path | None = None
     target.write_bytes(content)
     if keep is not None:
         keep.write_bytes(content)
-    read = folder / paths[1].name if paths[0].suffix in (".yaml", ".json", ".md", ".xml") else target
+    _read(folder / paths[1].name if paths[0].suffix in (".yaml", ".json", ".md", ".xml") else target, seed)
+
+
+def _read(path: Path, seed: int) -> None:
+    """Read everything in a file, sometimes with options that suit many formats."""
+    read: str | Path = path
+    if seed % 3 == 0 and path.suffix in (".csv", ".hdf5", ".txt"):
+        read = f"{path}?pixel_size=100" + ("&frame_base=1" if seed % 2 else "")
     try:
         for dataset in io.open_file(read).datasets:
             obj = dataset.load()
@@ -197,7 +216,7 @@ def attempt(paths: list[Path], folder: Path, seed: int, keep: Path | None = None
                 obj.frames(obj.n_frames - 1, obj.n_frames)
             elif isinstance(obj, Table) and "x" in obj:
                 obj.finite_rows("x")
-        io.read_record(read)
+        io.read_record(path)
     except RecipeError:
         return
 
@@ -248,6 +267,8 @@ def main() -> int:
 
 
 def _parent(arguments: argparse.Namespace, folder: Path) -> int:
+    # Bytes that are freed or new get a pattern, so that faults of memory in the libraries show.
+    environment = {**os.environ, "PYTHONMALLOC": "malloc", "MALLOC_PERTURB_": "165"}
     end, seed, block, findings = time.monotonic() + arguments.seconds, arguments.seed, 2000, 0
     while time.monotonic() < end:
         command = [
@@ -263,7 +284,11 @@ def _parent(arguments: argparse.Namespace, folder: Path) -> int:
             str(arguments.memory),
         ]
         done = subprocess.run(
-            command + (["--only", arguments.only] if arguments.only else []), check=False, capture_output=True, text=True
+            command + (["--only", arguments.only] if arguments.only else []),
+            check=False,
+            capture_output=True,
+            text=True,
+            env=environment,
         )
         findings += done.stdout.count("\n")
         sys.stdout.write(done.stdout)

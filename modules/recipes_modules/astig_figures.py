@@ -43,16 +43,23 @@ def calibration_figure(calibration: Calibration, z: Array, widths: Array, found:
 
 def depth_figure(calibration: Calibration, sigma_x: Array, sigma_y: Array, z: Array, keep: Array) -> Figure:
     """Left the widths of localizations with the calibrated curve, right how many lie at which z."""
-    few = _few(len(sigma_x))
+    x, y, depth = (np.asarray(values, float) for values in (sigma_x, sigma_y, z))
+    far = 1.2 * max(curve.max() for curve in calibration.widths)
+    near = np.flatnonzero((x < far) & (y < far))
+    beyond = int(np.count_nonzero(np.isfinite(x) & np.isfinite(y))) - len(near)
+    few = near[_few(len(near))]
     cloud = [
-        Series("points", np.asarray(sigma_x, float)[few], np.asarray(sigma_y, float)[few], c=np.asarray(z, float)[few]),
+        Series("points", x[few], y[few], c=depth[few]),
         Series("line", calibration.widths[0], calibration.widths[1], colour="black", label="calibration"),
     ]
     shown = z[keep & np.isfinite(z)]
     counts, edges = np.histogram(shown, bins=60, range=(calibration.z[0], calibration.z[-1]))
     return Figure(
         [
-            Panel(cloud, title="Widths", x_label="sigma_x (nm)", y_label="sigma_y (nm)", c_label="z (nm)"),
+            Panel(
+                cloud, title="Widths", x_label="sigma_x (nm)", y_label="sigma_y (nm)", c_label="z (nm)",
+                note=f"{beyond:,} wider ones not shown" if beyond else "",
+            ),
             Panel([Series("bars", (edges[:-1] + edges[1:]) / 2, counts)], title="z", x_label="z (nm)", y_label="localizations"),
         ],
         title="z from astigmatism", n_columns=2, panel_size=(5.4, 3.4),

@@ -118,13 +118,30 @@ def _straight_outside(spline: object, at: Floats) -> Floats:
     return result
 
 
+def _of_another_movie(number: int, drift: Drift, first: Drift) -> DataError:
+    return DataError(
+        f"drift {number} was measured in frames {drift.measured[0]:g} to {drift.measured[1]:g}, "
+        f"the first in {first.measured[0]:g} to {first.measured[1]:g}: they have no frame in common.",
+        code="D471",
+        hint="Are they of the same movie?",
+    )
+
+
 def total(drifts: Sequence[Drift]) -> Drift:
     """The sum of drifts over the range that any of them covers; each holds its end values outside of its own.
 
     The knots are those of all of them; errors are taken to be independent, and those of drifts without errors 0.
+
+    Raises
+    ------
+    DataError
+        Where a drift covers no frame of the first one.
     """
     if len(drifts) == 1:
         return drifts[0]
+    for number, drift in enumerate(drifts[1:], 2):
+        if drift.measured[0] > drifts[0].measured[1] or drift.measured[1] < drifts[0].measured[0]:
+            raise _of_another_movie(number, drift, drifts[0])
     first, last = _range(drifts)
     frames = _joined(drifts, first, last)
     correction = np.sum([drift.at(frames) for drift in drifts], axis=0)
@@ -152,12 +169,7 @@ def mean(drifts: Sequence[Drift], ctx: Context) -> Drift:
     inside = np.array([(frames >= drift.measured[0]) & (frames <= drift.measured[1]) for drift in drifts])
     for number, covered in enumerate(inside[1:], 2):
         if not (inside[0] & covered).any():
-            raise DataError(
-                f"drift {number} was measured in frames {drifts[number - 1].measured[0]:g} to {drifts[number - 1].measured[1]:g}, "
-                f"the first in {drifts[0].measured[0]:g} to {drifts[0].measured[1]:g}: they have no frame in common.",
-                code="D471",
-                hint="Are they of the same movie?",
-            )
+            raise _of_another_movie(number, drifts[number - 1], drifts[0])
     values = np.array([drift.at(frames) for drift in drifts])
     variances = _variances(drifts, frames, ctx)
     for axis in range(3):

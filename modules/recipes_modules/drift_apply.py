@@ -132,7 +132,8 @@ class Image_Post_Shift(ModuleBase):
     Whole pixels are moved as they are; the remaining fraction by a Fourier transform, for which the image is mirrored at its
     edges so that they do not ring. What comes in at the edges, where nothing is known, is up to `mode`; with `pad` the images grow so
     that nothing leaves them. An image without negative values keeps none: what the transform leaves slightly below 0 becomes 0. The
-    planes of a z stack move along z too, where the drift has a z part and the distance of planes is known.
+    planes of a z stack move along z too, where the drift has a z part and the distance of planes is known. A drift that was measured
+    in none of the frames of the images is of another movie, and an error.
     """
 
     version = 2
@@ -157,6 +158,7 @@ class Image_Post_Shift(ModuleBase):
     def run(self, ctx: Context, input_image: ImageStack, input_drift_interpolator: Drift) -> ImageStack:
         n_frames, *shape = input_image.shape
         size = np.array(input_image.require_pixel_size())
+        _check_images(ctx, input_image, input_drift_interpolator)
         correction = self._usable(ctx, input_image, input_drift_interpolator.at(input_image.frame_numbers))
         pixels = (correction / np.where(size > 0, size, np.inf))[:, ::-1]
         room = [(0, 0)] * 3
@@ -195,6 +197,26 @@ class Image_Post_Shift(ModuleBase):
             return correction
         ctx.warn(f"the z part of the drift is not undone: {reason}")
         return correction * (1, 1, 0)
+
+
+def _check_images(ctx: Context, stack: ImageStack, drift: Drift) -> None:
+    """Whether the drift can be of the movie that the images are of."""
+    numbers = stack.frame_numbers
+    first, last = drift.measured
+    half = (stack.time.covered - 1) / 2
+    outside = int(np.count_nonzero((numbers + half < first) | (numbers - half > last)))
+    if outside and outside == len(numbers):
+        raise DataError(
+            f"the drift was measured in frames {first:g} to {last:g}, and all images lie in {numbers.min():g} to {numbers.max():g}: "
+            "it is the drift of another movie.",
+            code="D472",
+            hint="Check the drift file, and whether one of the two counts frames from another number.",
+        )
+    if outside:
+        ctx.warn(
+            f"{outside:,} of {len(numbers):,} images lie outside the frames {first:g} to {last:g} in which the drift was measured; "
+            "they got the value at the nearer end"
+        )
 
 
 def _grown_metadata(stack: ImageStack, size: Floats, room: list[tuple[int, int]]) -> dict[str, Any]:

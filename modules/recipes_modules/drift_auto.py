@@ -145,6 +145,7 @@ class Locs_Drift(ModuleBase):
         self, ctx: Context, table: Localizations, name: str, precision: Floats, part: tuple[float, float], *, deep: bool
     ) -> tuple[Found, Localizations, Checked | None]:
         """Measure the drift by one method, undo it, and check it."""
+        from recipes_modules.entropy.prepare import check_length
         from recipes_modules.verdict.check import Found, check
         from recipes_modules.verdict.methods import Within, choose
 
@@ -154,6 +155,8 @@ class Locs_Drift(ModuleBase):
         frames = np.asarray(table["frame"], dtype=np.float64)
         finite = frames[np.isfinite(frames)]
         length = int(np.ptp(finite)) + 1 if len(finite) else 0
+        if len(finite) > 1:
+            check_length(int(finite.min()), int(finite.max()))
         near = float(precision[:2].max()) or (_nearest(ctx, table) if name != "entropy" else 0.0)
         method = choose(name, len(finite), length, near, deep=deep, channel=self.channel_column, segmentation=self.segmentation)
         inner = Within(ctx, begin, middle)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from recipes_core.data import Drift, Figure, ImageStack, Localizations
 from recipes_core.errors import DataError
@@ -128,6 +129,12 @@ class Locs_RCC(ModuleBase):
             )
         _tell(ctx, found.solution, self.shift_max, "nm")
         windows = found.windows
+        bend = _bend(windows.node, found.solution.positions)
+        if bend > self.binsize:
+            ctx.warn(
+                f"the drift changes its course by much from window to window: half way between them it may be off by {bend:.0f} nm, which "
+                "its errors do not show; a shorter window and step follow it better"
+            )
         drift = Drift(windows.node, found.solution.positions, error=found.solution.error, measured=windows.measured)
         made: dict[str, Any] = {"output_drift": drift}
         if ctx.wanted("output_drift_plot"):
@@ -229,6 +236,16 @@ class Image_RCC(ModuleBase):
                 hint="Give it in um (-m INPUT.voxelsize.z=0.25, or under 'metadata:' of the input), or set flatten_z: true.",
             )
         return True
+
+
+def _bend(node: npt.NDArray[np.float64], positions: npt.NDArray[np.float64]) -> float:
+    """How far a curve through windows and straight lines between them lie apart half way, nm; what three of four do not exceed."""
+    if len(node) < 3:
+        return 0.0
+    slope = np.diff(positions, axis=0) / np.diff(node)[:, np.newaxis]
+    # A parabola through three points, half way between two of them.
+    bends = np.linalg.norm(np.diff(slope, axis=0), axis=1) * np.minimum(np.diff(node)[1:], np.diff(node)[:-1]) / 8
+    return float(np.quantile(bends, 0.75))
 
 
 def _tell(ctx: Context, solution: Solution, bound: float, unit: str) -> None:

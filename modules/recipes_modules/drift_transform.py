@@ -148,6 +148,13 @@ def _tell(ctx: Context, table: Table, frames: Floats, valid: npt.NDArray[np.bool
     ends = ("frame_first", "frame_last") if "frame_first" in table.columns else ("frame", "frame")
     first, last = float(table[ends[0]][0]), float(table[ends[1]][-1])
     outside = int(np.count_nonzero((frames < first) | (frames > last)))
+    if outside and outside == np.count_nonzero(valid):
+        raise DataError(
+            f"the transformations were measured in frames {first:g} to {last:g}, and all localizations lie in "
+            f"{frames[valid].min():g} to {frames[valid].max():g}: they are of another movie.",
+            code="D472",
+            hint="Check which table is corrected with which transformations, and whether both count frames from the same number.",
+        )
     if outside:
         ctx.warn(
             f"{outside:,} localizations lie outside the frames {first:g} to {last:g} in which the drift was measured; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from recipes_core.data import Figure, ImageStack, Localizations, Scalars, Table
 from recipes_core.errors import DataError
 from recipes_core.module import Context, ModuleBase
 from recipes_core.ports import Choice, FilePath, Float, Input, Int, Output, Range, Str
+from recipes_modules.localize.foreign_calibrations import SUFFIXES, read_calibration
 
 PSF_SIGMA = 250 / 2.35
 _MOST_STRAY = 0.025
@@ -162,7 +164,10 @@ class Astig_Z(ModuleBase):
     )
     output_figure = Output(Figure, "z_plot", diagnostic=True, desc="widths of the localizations on the curves, and their z")
 
-    calibration_file = FilePath("", desc="table with z, sigma_x and sigma_y, in place of input_calibration")
+    calibration_file = FilePath(
+        "",
+        desc="in place of input_calibration: a table with z, sigma_x and sigma_y, PYME's calibration (.json) or Picasso's (.yaml)",
+    )
     z_scale = Float(
         1.0,
         low=0.01,
@@ -175,7 +180,7 @@ class Astig_Z(ModuleBase):
     def run(self, ctx: Context, input_localizations: Localizations, input_calibration: Table | None) -> dict[str, Any]:
         from recipes_modules.localize.astigmatism import EDGE, FAILED, Calibration, find_z
 
-        table = self._calibration(ctx, input_calibration)
+        table = self._calibration(ctx, input_calibration, input_localizations)
         calibration = Calibration.from_table(table)
         columns = [np.asarray(input_localizations[f"sigma_{axis}"]) for axis in "xy"]
         have = [f"error_sigma_{axis}" in input_localizations for axis in "xy"]
@@ -210,7 +215,7 @@ class Astig_Z(ModuleBase):
             made["output_figure"] = depth_figure(calibration, columns[0], columns[1], found["z"], keep)
         return made
 
-    def _calibration(self, ctx: Context, given: Table | None) -> Table:
+    def _calibration(self, ctx: Context, given: Table | None, localizations: Localizations) -> Table:
         if given is not None:
             return given
         if not self.calibration_file:
@@ -219,6 +224,12 @@ class Astig_Z(ModuleBase):
                 code="D110",
                 hint="Give input_calibration (from Astig_Calibrate) or calibration_file.",
             )
+        path = Path(self.calibration_file)
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            size = ImageStack(np.zeros((1, 1), np.uint8), metadata=localizations.metadata).pixel_size
+            read, told = read_calibration(path, None if size is None else size[:2])
+            ctx.say(told)
+            return read
         table: Table = ctx.open(self.calibration_file, Table)
         return table
 

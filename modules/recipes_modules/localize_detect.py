@@ -31,6 +31,7 @@ class Detect(SpotFinder):
     frames = ListOf(Int(0, low=0), (), unit="frame", desc=f"frames to look at; none: {SHOWN}, spread over the movie")
 
     def run(self, ctx: Context, input_image: ImageStack) -> dict[str, Any]:
+        from recipes_modules.localize.compiling import told
         from recipes_modules.localize.scan import Scanner
         from recipes_modules.localize_figures import frame_figure
 
@@ -39,12 +40,13 @@ class Detect(SpotFinder):
         chosen = self._chosen(input_image)
         scanner = Scanner(input_image, camera, self.window(input_image), self.detector(camera), self.percentile)
         parts, notes = [], []
-        for k, frame in enumerate(chosen):
-            chunk = next(iter(scanner.chunks(frame, frame + 1)))
-            parts.append((np.full(len(chunk.rows), frame, np.int32), chunk.rows, chunk.columns, chunk.scores))
-            notes.append(f"{len(chunk.rows)} spots")
-            ctx.say(f"frame {frame}: {len(chunk.rows)} spots")
-            ctx.progress(k + 1, len(chosen))
+        with told(ctx):
+            for k, frame in enumerate(chosen):
+                chunk = next(iter(scanner.chunks(frame, frame + 1)))
+                parts.append((np.full(len(chunk.rows), frame, np.int32), chunk.rows, chunk.columns, chunk.scores))
+                notes.append(f"{len(chunk.rows)} spots")
+                ctx.say(f"frame {frame}: {len(chunk.rows)} spots")
+                ctx.progress(k + 1, len(chosen))
         frame_of, rows, columns, scores = (np.concatenate(values) for values in zip(*parts, strict=True))
         size_x, size_y = camera.pixel_size
         spots = Localizations(

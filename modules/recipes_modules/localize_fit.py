@@ -12,8 +12,9 @@ from recipes_core.ports import Bool, Choice, Float, Int
 from recipes_modules.localize.base import COMMON, PSF_SIGMA, FitModule
 from recipes_modules.localize.movie import Fit, Job, localize_block
 
-LEARNT_FROM = 64
-"""Frames on which the width of spots is measured."""
+LEARNT_FROM = (16, 64)
+"""Frames on which the width of spots is measured: so many, and more where these show few spots."""
+ENOUGH_SPOTS = 300
 
 _LIKELIHOOD = (*COMMON, "error_photons", "error_background", "log_likelihood", "subtracted_background")
 _SQUARES = (
@@ -22,7 +23,42 @@ _SQUARES = (
 )  # fmt: skip
 
 
-class GaussMLE(FitModule):
+class _RoundGauss(FitModule):
+    """Fits of a round Gaussian integrated over pixels, which may learn its width from the movie."""
+
+    fit_sigma = Bool(True, desc="whether the width is fitted; otherwise it is psf_sigma_guess")
+    learn_sigma = Bool(
+        True,
+        desc="measure the spots' width and how much it differs on the first frames "
+        f"({LEARNT_FROM[0]}, or {LEARNT_FROM[1]} where spots are few), and look for and fit spots with that in mind",
+    )
+
+    def settings(self) -> dict[str, Any]:
+        return {"model": "sigma" if self.fit_sigma else "fixed"}
+
+    def prepared(self, ctx: Context, job: Job) -> Job:
+        from recipes_modules.localize.fitting import width_of_spots
+
+        if not (self.fit_sigma and self.learn_sigma):
+            return job
+        pixel = float(np.mean(job.camera.pixel_size))
+        known, n = None, 0
+        for n in LEARNT_FROM:
+            first = localize_block(job, (self.start_at, min(self.start_at + n, job.stack.n_frames)))
+            known = width_of_spots(first["sigma"] / pixel, first["error_sigma"] / pixel, first["result_code"])
+            if known is not None and len(first["sigma"]) > ENOUGH_SPOTS:
+                break
+        if known is None:
+            ctx.say("too few spots in the first frames tell their width; psf_sigma_guess holds")
+            return job
+        width, spread = known
+        ctx.say(f"width of the spots: {width * pixel:.1f} nm, differing by {spread * pixel:.1f} nm (first {n} frames)")
+        return replace(
+            job, sigma=width, settings={**job.settings, "spread": spread}, detection=replace(job.detection, sigma=width)
+        )
+
+
+class GaussMLE(_RoundGauss):
     """Localizes by maximum likelihood: a round Gaussian integrated over pixels, with the camera's noise pixel by pixel.
 
     Errors are Cramer-Rao bounds at the fitted values. `log_likelihood` is relative to a model in which each pixel has its own mean; chi2 is
@@ -34,36 +70,25 @@ class GaussMLE(FitModule):
 
     fit_columns = (*_LIKELIHOOD, "sigma", "error_sigma")
 
-    fit_sigma = Bool(True, desc="whether the width is fitted; otherwise it is psf_sigma_guess")
-    learn_sigma = Bool(
-        True,
-        desc=f"measure the spots' width and how much it differs on the first {LEARNT_FROM} frames, and look for and fit spots with that in mind",
-    )
-
     def fitter(self) -> Fit:
         from recipes_modules.localize.fits import mle
 
         return mle
 
-    def settings(self) -> dict[str, Any]:
-        return {"model": "sigma" if self.fit_sigma else "fixed"}
 
-    def prepared(self, ctx: Context, job: Job) -> Job:
-        from recipes_modules.localize.fitting import width_of_spots
+class GaussLSQ(_RoundGauss):
+    """Localizes by least squares: a round Gaussian integrated over pixels, each pixel weighted by the variance that the model expects.
 
-        if not (self.fit_sigma and self.learn_sigma):
-            return job
-        first = localize_block(job, (self.start_at, min(self.start_at + LEARNT_FROM, job.stack.n_frames)))
-        pixel = float(np.mean(job.camera.pixel_size))
-        known = width_of_spots(first["sigma"] / pixel, first["error_sigma"] / pixel, first["result_code"])
-        if known is None:
-            ctx.say("too few spots in the first frames tell their width; psf_sigma_guess holds")
-            return job
-        width, spread = known
-        ctx.say(f"width of the spots: {width * pixel:.1f} nm, differing by {spread * pixel:.1f} nm (first {LEARNT_FROM} frames)")
-        return replace(
-            job, sigma=width, settings={**job.settings, "spread": spread}, detection=replace(job.detection, sigma=width)
-        )
+    As GaussMLE otherwise, in results too; the likelihood's own knowledge of weak spots is missing. chi2 is the weighted sum of squares over
+    the degrees of freedom.
+    """
+
+    fit_columns = (*COMMON, "error_photons", "error_background", "subtracted_background", "sigma", "error_sigma")
+
+    def fitter(self) -> Fit:
+        from recipes_modules.localize.fits import gauss_lsq
+
+        return gauss_lsq
 
 
 class AstigGaussMLE(FitModule):

@@ -22,6 +22,8 @@ Ints = npt.NDArray[np.int64]
 
 BLOCK = 32
 """Frames that one thread makes at a time."""
+BEAD = -2
+"""Number of the site of fiducial markers."""
 
 
 class Movie_Simulate(ModuleBase):
@@ -49,7 +51,7 @@ class Movie_Simulate(ModuleBase):
     output_image = Output(ImageStack, "movie", desc="counts, 16 bit")
     output_localizations = Output(
         Localizations, "truth", columns=("frame", "x", "y", "z", "photons", "background", "sigma_x", "sigma_y", "site"),
-        desc="what shines where in each frame, and the site it is on (-1: none)",
+        desc="what shines where in each frame, and the site it is on (-1: none, -2: a marker)",
     )  # fmt: skip
     output_dark_map = Output(ImageStack, "dark_map", diagnostic=True, desc="offset of each pixel, ADU")
     output_variance_map = Output(
@@ -85,6 +87,9 @@ class Movie_Simulate(ModuleBase):
     n_grids = Int(100, low=1, high=1_000_000, desc="grids: number of grids")
     site_spacing = Float(10.0, low=0.1, unit="nm", desc="from one site to the next, along a filament or in a grid")
     depth = Float(0.0, low=0.0, unit="nm", desc="range of z over which molecules are spread, about 0")
+    scan_step = Float(
+        0.0, unit="nm", desc="the sample moves so far along z from each frame to the next, about 0: a stack of beads"
+    )
 
     psf = Choice(("gaussian", "astigmatic", "stack"), "gaussian", desc="spot: Gaussian, with widths that follow z, or input_psf")
     psf_sigma = Range(10.0, 10_000.0, 130.0, unit="nm", desc="width of the Gaussian; astigmatic: of each axis in its focus")
@@ -94,6 +99,10 @@ class Movie_Simulate(ModuleBase):
     quartic = ListOf(Float(0.0), (0.0, 0.0), length=2, desc="astigmatic: fourth-order terms of x and y")
     psf_centre = ListOf(Float(0.0), None, length=3, desc="stack: voxel [x, y, z] of the emitter; null: the middle")
 
+    n_beads = Int(
+        0, low=0, high=10_000, desc="fiducial markers, anywhere in the field: they always shine and move with the drift"
+    )
+    bead_photons = Float(20_000.0, low=0.0, unit="photon", desc="of a marker in each frame")
     background = Float(20.0, low=0.0, unit="photon", desc="in a pixel and frame")
     offset = Float(100.0, low=0.0, unit="ADU", desc="counts in the dark")
     electrons_per_count = Range(1e-4, 1e4, 1 / 2.2, desc="electrons behind the EM register for one count")
@@ -167,11 +176,21 @@ class Movie_Simulate(ModuleBase):
             site = np.full(len(frame), -1) if sites is None else rng.integers(0, len(sites), len(frame))
             places = self._anywhere(rng, len(frame)) if sites is None else sites[site]
             photons = brightnesses(rng, self.photon_law, self.photons, len(frame))
+        if self.n_beads:
+            beads, n = self._anywhere(rng, self.n_beads), self.n_frames
+            frame = np.concatenate([frame, np.repeat(np.arange(n), self.n_beads)])
+            order = np.argsort(frame, kind="stable")
+            frame = frame[order]
+            site = np.concatenate([site, np.full(n * self.n_beads, BEAD)])[order]
+            photons = np.concatenate([photons, np.full(n * self.n_beads, self.bead_photons)])[order]
+            places = np.concatenate([places, np.tile(beads, (n, 1))])[order]
         if self.dark_frames:
             lit = frame >= self.dark_frames
             frame, site, photons, places = frame[lit], site[lit], photons[lit], places[lit]
         if given["input_drift"] is not None:
             places = places - given["input_drift"].at(np.arange(self.n_frames))[frame]
+        if self.scan_step:
+            places = places + np.multiply.outer((frame - (self.n_frames - 1) / 2) * self.scan_step, [0.0, 0.0, 1.0])
         sigma_x, sigma_y = self._widths(places[:, 2])
         return {
             "frame": frame, "x": places[:, 0], "y": places[:, 1], "z": places[:, 2], "photons": photons,

@@ -1,4 +1,4 @@
-"""``recipe convert IN OUT``."""
+"""``recipe convert IN OUT``: data files; recipes in `convert_recipe`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from recipes_core.cli import faults
+from recipes_core.cli import convert_recipe, faults
 
 RECIPES = (".yaml", ".yml")
 
 
-@click.command("convert", short_help="Convert a data file to another format.")
+@click.command("convert", short_help="Convert a data file to another format, or a recipe to the full form.")
 @click.argument("source", metavar="IN")
 @click.argument("target", metavar="OUT")
 @click.option(
@@ -21,14 +21,19 @@ RECIPES = (".yaml", ".yml")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 @click.option("-v", "--verbose", is_flag=True, help="Show where an error comes from.")
 def command(source: str, target: str, metadata: tuple[str, ...], as_json: bool, verbose: bool) -> None:
-    """Convert the table, images or drift in IN to the format that the ending of OUT says.
+    """Convert the table, images or drift in IN to the format that the ending of OUT says, or a recipe to the full form.
 
     IN may have options behind its name: ``in.hdf?table=NAME``, ``in.csv?pixel_size=100``. Endings of OUT: .hdf (PYME), .csv (PYME),
-    .hdf5 (Picasso), .ts.csv (ThunderSTORM), .deepstorm.csv, .decode.h5, .decode.csv, .challenge.csv, .smlm, .parquet; .ome.tif, .h5
-    and .raw for images; .npz, .csv and .txt for drifts.
+    .hdf5 (Picasso), .ts.csv (ThunderSTORM), .deepstorm.csv, .decode.h5, .decode.csv, _sml.mat (SMAP), .challenge.csv, .smlm, .parquet; .ome.tif,
+    .h5 and .raw for images; .npz, .csv and .txt for drifts.
+
+    A recipe (OLD.yaml NEW.yaml) in PYME's form becomes one in the full form that makes the same results; comments tell which names
+    have changed.
     """
     with faults.reported(as_json=as_json, verbose=verbose):
-        _require_data(source, target)
+        if _is_recipe(source, target, metadata):
+            convert_recipe.convert(source, Path(target), as_json=as_json)
+            return
         done = _convert(source, Path(target), _values(metadata))
         if as_json:
             faults.print_json(faults.document(0, outputs={"result": done["path"]}, **done))
@@ -36,15 +41,19 @@ def command(source: str, target: str, metadata: tuple[str, ...], as_json: bool, 
             _show(source, done)
 
 
-def _require_data(source: str, target: str) -> None:
+def _is_recipe(source: str, target: str, metadata: tuple[str, ...]) -> bool:
     from recipes_core.errors import UsageError
 
-    if Path(source).suffix.lower() in RECIPES or Path(target).suffix.lower() in RECIPES:
+    told = Path(target).suffix.lower() in RECIPES
+    if not told and Path(source).suffix.lower() not in RECIPES:
+        return False
+    if not told or Path(source).suffix.lower() not in (*RECIPES, ".json") or metadata:
         raise UsageError(
-            f"{source} -> {target}: data files are converted, not recipes.",
+            f"{source} -> {target}: a recipe is converted to a recipe, without -m, and data to data.",
             code="U162",
-            hint="`recipe check RECIPE` reads both forms.",
+            hint="For example: recipe convert old.yaml new.yaml",
         )
+    return True
 
 
 def _values(metadata: tuple[str, ...]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What travels along the edges of a recipe."""
 
+from recipes_core.data.bundles import Document, Tables
 from recipes_core.data.drift import Drift
 from recipes_core.data.figure import Figure, Panel, Picture, Series
 from recipes_core.data.history import DataObject, HistoryEntry
@@ -11,6 +12,7 @@ from recipes_core.data.table import Localizations, Table
 __all__ = [
     "ArraySource",
     "DataObject",
+    "Document",
     "Drift",
     "Figure",
     "FrameAxis",
@@ -24,4 +26,5 @@ __all__ = [
     "Scalars",
     "Series",
     "Table",
+    "Tables",
 ]

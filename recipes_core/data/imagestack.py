@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
@@ -65,6 +65,25 @@ class ArraySource:
         return view
 
 
+class PlanesSource:
+    """Some of the planes of another source."""
+
+    def __init__(self, source: FrameSource, first: int, stop: int) -> None:
+        self.source, self.first, self.stop = source, first, stop
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        t, _, y, x = self.source.shape
+        return t, self.stop - self.first, y, x
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.source.dtype
+
+    def read(self, start: int, stop: int) -> Array:
+        return self.source.read(start, stop)[:, self.first : self.stop]
+
+
 @dataclass(frozen=True)
 class FrameAxis:
     """Which frame of the movie each image of a stack stands for.
@@ -100,8 +119,16 @@ class ImageStack(DataObject):
         Arrays may be (y, x), (t, y, x) or (t, z, y, x).
     time : FrameAxis, optional
         Which frame of the movie each image stands for.
+    channels : sequence of str, optional
+        Names of the colour channels where there are several. The z axis then holds all planes of the first channel, then all of
+        the second, ...
     metadata, history : optional
         See `DataObject`. The pixel size is ``voxelsize.x``, ``.y``, ``.z`` in um.
+
+    Raises
+    ------
+    DataError
+        Where the planes cannot be shared out to the channels.
     """
 
     def __init__(
@@ -109,11 +136,15 @@ class ImageStack(DataObject):
         source: npt.ArrayLike | FrameSource,
         *,
         time: FrameAxis | None = None,
+        channels: Sequence[str] = (),
         metadata: Mapping[str, Any] | None = None,
         history: Iterable[HistoryEntry] = (),
     ) -> None:
         self.source: FrameSource = source if isinstance(source, FrameSource) else ArraySource(np.asarray(source))
         self.time = time or FrameAxis()
+        self.channels: tuple[str, ...] = tuple(channels) if len(channels) > 1 else ()
+        if self.shape[1] % self.n_channels:
+            raise DataError(f"{self.shape[1]} planes cannot be shared out to {self.n_channels} channels")
         self._init_provenance(metadata, history)
 
     @property
@@ -133,6 +164,23 @@ class ImageStack(DataObject):
 
     def __len__(self) -> int:
         return self.n_frames
+
+    @property
+    def n_channels(self) -> int:
+        """Number of colour channels."""
+        return max(1, len(self.channels))
+
+    def channel(self, index: int) -> ImageStack:
+        """One colour channel, read when asked for."""
+        if not -self.n_channels <= index < self.n_channels:
+            raise DataError(f"the image has {self.n_channels} channels; there is no channel {index}.", hint="They count from 0.")
+        if self.n_channels == 1:
+            return self
+        depth = self.shape[1] // self.n_channels
+        first = index % self.n_channels * depth
+        return ImageStack(
+            PlanesSource(self.source, first, first + depth), time=self.time, metadata=self.metadata, history=self.history
+        )
 
     @property
     def nbytes(self) -> int:
@@ -189,7 +237,9 @@ class ImageStack(DataObject):
     def pack(self) -> Packed:
         time = {"start": self.time.start, "step": self.time.step, "span": self.time.span}
         pixels = self.source.array if isinstance(self.source, ArraySource) else self.source
-        return Packed(type(self).__name__, {"time": time}, {"pixels": pixels})
+        # Without channels the description is that of earlier versions, and so is the digest.
+        named = {"channels": list(self.channels)} if self.channels else {}
+        return Packed(type(self).__name__, {"time": time, **named}, {"pixels": pixels})
 
     @classmethod
     def unpack(
@@ -199,12 +249,15 @@ class ImageStack(DataObject):
         metadata: Mapping[str, Any],
         history: Iterable[HistoryEntry],
     ) -> Self:
-        return cls(arrays["pixels"], time=FrameAxis(**spec["time"]), metadata=metadata, history=history)
+        time, channels = FrameAxis(**spec["time"]), spec.get("channels", ())
+        return cls(arrays["pixels"], time=time, channels=channels, metadata=metadata, history=history)
 
     def summary(self) -> str:
         t, z, y, x = self.shape
+        z //= self.n_channels
         depth = f"{z} planes of " if z > 1 else ""
-        return f"{t:,} x {depth}{y} x {x} pixels {self.dtype}"
+        colours = f", {self.n_channels} channels" if self.channels else ""
+        return f"{t:,} x {depth}{y} x {x} pixels {self.dtype}{colours}"
 
     def __repr__(self) -> str:
         return f"<ImageStack: {self.summary()}>"

@@ -15,7 +15,7 @@ from recipes_core.data.vocabulary import unit_of
 from recipes_core.errors import FormatError
 from recipes_core.io.content import Dataset, FileContent
 from recipes_core.io.conventions import Columns, Conventions, no_pixel_size, times
-from recipes_core.io.hdf5 import answers, is_hdf5, opened, own_dataset, require_stored
+from recipes_core.io.hdf5 import answers, is_hdf5, opened, own_attribute, own_dataset, require_stored
 from recipes_core.io.hdf5_writing import created
 from recipes_core.io.opening import loaded
 from recipes_core.io.pyme_metadata import read_metadata, write_metadata
@@ -147,7 +147,7 @@ def _datasets(file: h5py.File, path: Path) -> dict[str, tuple[str, int | None]]:
 
 def _meta(file: h5py.File) -> tuple[Conventions, dict[str, Any]]:
     group = _group(file, "meta")
-    values = {} if group is None else {name: group.attrs[name] for name in ("xy_unit", "px_size") if name in group.attrs}
+    values = {} if group is None else {name: own_attribute(group, name) for name in ("xy_unit", "px_size")}
     unit = values.get("xy_unit")
     unit = unit.decode() if isinstance(unit, bytes) else unit
     size = np.asarray(values.get("px_size", ()))
@@ -203,8 +203,16 @@ def _float32(obj: Localizations, name: str, fill: npt.NDArray[np.float32]) -> np
 
 
 def _whole(obj: Localizations, n: int) -> npt.NDArray[np.int64]:
-    if "id" in obj.columns and np.isfinite(obj["id"]).all() and (np.abs(obj["id"]) < 2**53).all():
-        return obj["id"].astype(np.int64)
+    """Ids as whole numbers; -1, as DECODE has it, where they are none that 64 bits hold."""
+    if "id" in obj.columns:
+        values = obj["id"]
+        if values.dtype.kind == "f":
+            exact = values.astype(np.float64)
+            fits = bool((np.abs(exact) < 2**63).all() and np.array_equal(exact, np.rint(exact)))
+        else:
+            fits = values.dtype != np.uint64 or not len(values) or int(values.max()) < 2**63
+        if fits:
+            return values.astype(np.int64)
     return np.full(n, -1, np.int64)
 
 

@@ -6,8 +6,10 @@ Ours also hold the measured range, standard errors, whether every frame is given
 from __future__ import annotations
 
 import io
+import tokenize
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,7 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             for member in archive.infolist():
                 with archive.open(member) as stream:
                     arrays[member.filename.removesuffix(".npy")] = _read_array(path, member.filename, stream.read())
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
         raise FormatError(f"{path} is damaged or cut off: {error}") from error
     return arrays
 
@@ -81,8 +83,8 @@ def _read_array(path: Path, name: str, content: bytes) -> npt.NDArray[Any]:
         with warnings.catch_warnings():
             # The plugin's own files were written by Python 2, which numpy mentions each time.
             warnings.simplefilter("ignore", UserWarning)
-            array: npt.NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
-    except ValueError as error:
+            array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, TypeError, SyntaxError, tokenize.TokenError, OverflowError, MemoryError) as error:
         if "allow_pickle" in str(error):
             raise FormatError(f"{path}: '{name}' holds Python objects; they are refused, nothing was executed.") from error
         raise FormatError(f"{path}: '{name}' is damaged: {error}") from error
@@ -93,19 +95,30 @@ def _drift(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> Drift:
     for name in ("tIndex", "drift"):
         if arrays[name].dtype.kind not in "fiu":
             raise FormatError(f"{path}: '{name}' holds no numbers but {arrays[name].dtype}")
-    measured = arrays.get("measured")
-    if measured is None:
-        measured = _around(arrays["tIndex"])
     history = history_from_json(str(arrays["history"])) if "history" in arrays else ()
     return Drift(
         arrays["tIndex"],
         arrays["drift"],
         error=arrays.get("error"),
-        measured=None if measured is None else (float(measured[0]), float(measured[1])),
-        exact=bool(arrays["exact"]) if "exact" in arrays else False,
+        measured=_measured(path, arrays),
+        exact=bool(_values(path, arrays, "exact", 1)[0]) if "exact" in arrays else False,
         metadata=_kept(from_json(str(arrays["metadata"]))) if "metadata" in arrays else None,
         history=history,
     )
+
+
+def _measured(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[float, float] | None:
+    if "measured" not in arrays:
+        return _around(arrays["tIndex"])
+    first, last = _values(path, arrays, "measured", 2)
+    return float(first), float(last)
+
+
+def _values(path: Path, arrays: Mapping[str, npt.NDArray[Any]], name: str, n: int) -> npt.NDArray[Any]:
+    values = arrays[name].reshape(-1)
+    if len(values) != n or values.dtype.kind not in "fiub":
+        raise FormatError(f"{path}: '{name}' has {len(values)} values of {values.dtype}, not {n} number{'s' * (n > 1)}.")
+    return values
 
 
 def _kept(metadata: Any) -> dict[str, Any]:
@@ -117,12 +130,12 @@ def _kept(metadata: Any) -> dict[str, Any]:
     }
 
 
-def _around(frames: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+def _around(frames: npt.NDArray[Any]) -> tuple[float, float] | None:
     """What the plugin measured, which its files do not say: windows as long as the distance of their knots lie around these."""
     if frames.ndim != 1 or len(frames) < 2:
         return None
     half = (float(np.median(np.diff(frames))) - 1) / 2
-    return np.array([frames[0] - half, frames[-1] + half]) if half > 0 else None
+    return (float(frames[0]) - half, float(frames[-1]) + half) if half > 0 else None
 
 
 def write(obj: Drift, path: Path, record: Mapping[str, Any]) -> None:

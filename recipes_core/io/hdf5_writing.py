@@ -87,8 +87,13 @@ class _Disk(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def created(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
+def created(path: Path, header: bytes = b"") -> Iterator[tuple[h5py.File, Callable[[], None]]]:
     """A new HDF5 file, and a function that raises what went wrong so far; call it between blocks of a long write.
+
+    Parameters
+    ----------
+    header : bytes
+        What stands before the content of HDF5: nothing, or 512 bytes.
 
     Raises
     ------
@@ -96,8 +101,11 @@ def created(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
         Where the file could not be written.
     """
     with contextlib.closing(_Disk(path)) as disk:
-        with h5py.File(disk, "w", track_order=False) as file:
+        with h5py.File(disk, "w", track_order=False, userblock_size=len(header)) as file:
             yield file, disk.check
+        if header:
+            disk.seek(0)
+            disk.write(header)
         disk.check()
 
 

@@ -39,7 +39,8 @@ def ome_type(dtype: np.dtype[Any]) -> str:
 def ome_xml(stack: ImageStack, dtype: np.dtype[Any], record: Mapping[str, Any]) -> str:
     """The header of a stack: sizes, pixel size, and in an annotation metadata, time axis, history and record."""
     nt, nz, ny, nx = stack.shape
-    sizes: dict[str, Any] = {"SizeX": nx, "SizeY": ny, "SizeZ": nz, "SizeC": 1, "SizeT": nt}
+    colours = stack.n_channels
+    sizes: dict[str, Any] = {"SizeX": nx, "SizeY": ny, "SizeZ": nz // colours, "SizeC": colours, "SizeT": nt}
     pixel = stack.pixel_size
     for axis, value in zip("XYZ", pixel or (), strict=False):
         if value > 0:
@@ -61,7 +62,9 @@ def ome_xml(stack: ImageStack, dtype: np.dtype[Any], record: Mapping[str, Any]) 
         "Pixels",
         {"ID": "Pixels:0", "DimensionOrder": "XYZCT", "Type": ome_type(dtype), **{k: str(v) for k, v in sizes.items()}},
     )
-    ElementTree.SubElement(pixels, "Channel", {"ID": "Channel:0:0", "SamplesPerPixel": "1"})
+    for k in range(colours):
+        named = {"Name": stack.channels[k]} if stack.channels else {}
+        ElementTree.SubElement(pixels, "Channel", {"ID": f"Channel:0:{k}", "SamplesPerPixel": "1", **named})
     ElementTree.SubElement(pixels, "TiffData", {"IFD": "0", "PlaneCount": str(nt * nz)})
     ElementTree.SubElement(image, "AnnotationRef", {"ID": "Annotation:0"})
     holder = ElementTree.SubElement(ElementTree.SubElement(root, "StructuredAnnotations"), "CommentAnnotation",
@@ -84,6 +87,9 @@ def read_ome(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
         scale = _UNITS.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
         if value is not None and scale is not None and float(value) > 0:
             size[f"voxelsize.{axis.lower()}"] = float(value) * scale
+    names = [item.get("Name") for item in (pixels if pixels is not None else ()) if item.tag.endswith("Channel")]
+    if len(names) > 1 and all(names):
+        size["ChannelNames"] = names
     return size, _annotation(root)
 
 

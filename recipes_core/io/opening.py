@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,21 @@ from recipes_core.io.content import Dataset, FileContent
 from recipes_core.plugins import registry
 
 HEAD = 4096
-OPTIONS = ("table", "pixel_size", "unit", "frame_base", "origin", "swap_xy", "decimal", *BY_NAME)
+OPTIONS = ("table", "pixel_size", "unit", "frame_base", "origin", "swap_xy", "decimal", "incomplete", *BY_NAME)
 """What may stand behind the name of a file: what its reader cannot know, and columns (``?x=NAME&y=NAME``)."""
+
+
+_being_written: ContextVar[bool] = ContextVar("being_written", default=False)
+
+
+@contextlib.contextmanager
+def being_written() -> Iterator[None]:
+    """Take of files what is there: they are not finished."""
+    token = _being_written.set(True)
+    try:
+        yield
+    finally:
+        _being_written.reset(token)
 
 
 def open_file(path: str | Path, **options: Any) -> FileContent:
@@ -48,6 +63,8 @@ def open_file(path: str | Path, **options: Any) -> FileContent:
         reader = ref.load()
         if reader.sniff(place, head):
             _require_known(options, reader, place, ref.summary)
+            if _being_written.get() and "incomplete" in inspect.signature(reader.open_content).parameters:
+                options.setdefault("incomplete", "1")
             beside, told, notes = _beside(place)
             content = _guarded(reader, place, {**_told_options(reader, told), **options}, ref.summary)
             return _selected(_with_metadata(content, beside, told, notes), table)
@@ -244,6 +261,8 @@ def _looks_like(path: Path, head: bytes) -> str:
         return "the file is empty."
     if head.startswith(b"\x89HDF"):
         return "this HDF5 file holds no table or image that is known."
+    if head.startswith(b"MATLAB 5.0"):
+        return "this is a MATLAB file of version 7 or older; of SMAP's files those of 7.3 are read (save with -v7.3)."
     if head.startswith(b"PK"):
         return "this zip archive holds nothing that is known."
     return "the format of this file is not known."

@@ -53,6 +53,11 @@ IN_PIXELS = frozenset(
     }
 )
 """Columns, by their name in memory, that Picasso counts in pixels."""
+_UNITS = {
+    "std_z": "nm", "std_frame": "frame", "photon_rate": "photon/frame", "area": "px^2", "volume": "px^3", "convexhull": "px^2",
+    **{f"fitted_sigma{axis}": "nm" for axis in ("", "_x", "_y", "_z", "_major", "_minor")},
+}  # fmt: skip
+"""Units of columns of molecules and links; areas and volumes stay in pixels."""
 
 
 class Picasso:
@@ -86,7 +91,7 @@ class Picasso:
             size = pixel_size_of(path, documents, pixel_size)
             item = own_dataset(file, TABLE)
             if item is None or item.ndim != 1 or not item.dtype.names:
-                raise FormatError(f"{path}: '{TABLE}' is no table.")
+                raise FormatError(f"{path}: '{TABLE}' is no table, or stands in another file, or its columns overlap.")
             require_stored(path, item)
             last = _last_frame(item)
             tables = [(TABLE, _columns(item.dtype), len(item))]
@@ -106,8 +111,9 @@ READER = Picasso()
 
 
 def _holds_localizations(file: h5py.File) -> bool:
-    item = own_dataset(file, TABLE)
-    return item is not None and {"x", "y", "frame"} <= set(item.dtype.names or ())
+    if not isinstance(file.get(TABLE, getlink=True), h5py.HardLink) or not isinstance(file[TABLE], h5py.Dataset):
+        return False
+    return {"x", "y", "frame"} <= set(file[TABLE].dtype.names or ())
 
 
 def _columns(dtype: np.dtype[Any]) -> dict[str, str]:
@@ -151,7 +157,9 @@ def _dataset(
         table = kind(_load(path, name, memory, conventions), units=units)
         return loaded(table, path, FORMAT, name, metadata, conventions.told() if conventions.frame_base else None)
 
-    units = {target: "nm" if target in IN_PIXELS else unit_of(target) for target in memory.values()}
+    units = {target: "nm" if target in IN_PIXELS else _UNITS.get(target) or unit_of(target) for target in memory.values()}
+    if "z" in units and "convexhull" in units:
+        units["convexhull"] = "px^3"
     kind = Localizations if name == TABLE else Table
     return Dataset(name, kind, load, columns=units, n_rows=n)
 

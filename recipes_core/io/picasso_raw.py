@@ -82,7 +82,7 @@ class PicassoRaw:
         documents, text = read_yaml(beside(path))
         dtype = _dtype(path, documents[0])
         sizes = [documents[0][key] for key in NEEDED[1:]]
-        if not all(isinstance(n, int) and 0 < n < 2**31 for n in sizes):
+        if not all(isinstance(n, int) and not isinstance(n, bool) and 0 < n < 2**31 for n in sizes):
             raise FormatError(f"{beside(path)}: Frames, Height and Width are no sizes: {sizes}.")
         frames, height, width = sizes
         stored, needed = path.stat().st_size, frames * height * width * dtype.itemsize

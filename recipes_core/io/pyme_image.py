@@ -14,7 +14,7 @@ import numpy.typing as npt
 from recipes_core.data import DataObject, FrameAxis, ImageStack
 from recipes_core.errors import DataError, FormatError
 from recipes_core.io.content import Dataset, FileContent
-from recipes_core.io.hdf5 import DAMAGED, answers, is_hdf5, opened, own_dataset, require_stored
+from recipes_core.io.hdf5 import DAMAGED, answers, is_hdf5, opened, own_attribute, own_dataset, require_stored
 from recipes_core.io.hdf5_chunks import can_unpack, read_frames, require_bounded
 from recipes_core.io.hdf5_writing import created
 from recipes_core.io.opening import loaded
@@ -122,16 +122,23 @@ READER = PymeImage()
 
 
 def _planes(path: Path, item: h5py.Dataset) -> int:
-    sizes = {axis: int(item.attrs.get(f"Size{axis}", 1)) for axis in "CZ"}
+    sizes = {axis: _size(path, item, axis) for axis in "CZ"}
     if sizes["C"] > 1:
         raise FormatError(f"{path} has {sizes['C']} colour channels; one is read.", hint="Save the channels one by one.")
-    order = item.attrs.get("DimOrder", "XYZTC")
+    order = own_attribute(item, "DimOrder", "XYZTC")
     order = order.decode() if isinstance(order, bytes) else str(order)
     if sizes["Z"] > 1 and not order.startswith("XYZ"):
         raise FormatError(f"{path} has its axes in the order {order}; XYZTC is read.")
     if sizes["Z"] < 1 or item.shape[0] % sizes["Z"]:
         raise FormatError(f"{path}: {item.shape[0]} frames are no multiple of {sizes['Z']} planes.")
     return sizes["Z"]
+
+
+def _size(path: Path, item: h5py.Dataset, axis: str) -> int:
+    value = np.asarray(own_attribute(item, f"Size{axis}", 1))
+    if value.size != 1 or value.dtype.kind not in "iuf" or not 0 <= value.item() < 2**31:
+        raise FormatError(f"{path}: Size{axis} of the images is no number of planes.")
+    return int(value.item())
 
 
 def write(obj: ImageStack, path: Path, record: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from recipes_core.data import HistoryEntry
 from recipes_core.errors import FormatError
 from recipes_core.io import safe_pickle
+from recipes_core.io.hdf5 import own_attribute
 from recipes_core.io.records import from_json, history_from_json, history_to_json, to_json
 
 GROUP = "MetaData"
@@ -57,7 +58,7 @@ def read_stored_record(file: h5py.File, most: int) -> str | None:
     stored = group.attrs.get_id(name)
     if stored.shape != () or stored.get_storage_size() > most:
         return None
-    raw = group.attrs[name]
+    raw = own_attribute(group, name)
     text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else raw
     return text if isinstance(text, str) and len(text) <= most else None
 
@@ -80,8 +81,8 @@ def _collect(group: h5py.Group, prefix: str, found: dict[str, Any], path: Path, 
 
 def _value(group: h5py.Group, name: str, key: str, path: Path) -> Any:
     try:
-        raw = group.attrs[name]
-    except (OSError, TypeError, ValueError) as error:
+        raw = own_attribute(group, name)
+    except (OSError, TypeError, ValueError, RuntimeError, KeyError) as error:
         raise FormatError(f"{path}: the metadata '{key}' cannot be read: {error}") from error
     if isinstance(raw, h5py.Empty):
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from recipes_core.data import DataObject, ImageStack, Localizations, Table
+from recipes_core.data import DataObject, ImageStack, Localizations, Table, Tables
 from recipes_core.data.vocabulary import canonical_names, name_in, unit_of
 from recipes_core.errors import DataError, FormatError
 from recipes_core.io.content import Dataset, FileContent
@@ -188,9 +188,20 @@ def _image(name: str, item: h5py.Dataset, path: Path, metadata: dict[str, Any]) 
     return Dataset(name, ImageStack, load, shape=shape, dtype=str(item.dtype))
 
 
-def write(obj: Table, path: Path, record: Mapping[str, Any]) -> None:
-    """Write a flat table under PYME's names, named after the key in `record` for tables that are no localizations."""
-    name = "Localizations" if isinstance(obj, Localizations) else str(record.get("key") or "Table").replace("/", "_")
+def write(obj: Table | Tables, path: Path, record: Mapping[str, Any]) -> None:
+    """Write flat tables under PYME's names; one that is no localizations is called after the key in `record`."""
+    if isinstance(obj, Tables):
+        tables = {name.replace("/", "_"): table for name, table in obj.tables.items()}
+    else:
+        named = isinstance(obj, Localizations)
+        tables = {"Localizations" if named else str(record.get("key") or "Table").replace("/", "_"): obj}
+    with created(path) as (file, check):
+        for name, table in tables.items():
+            _write_table(file, check, name, table)
+        write_metadata(file, obj.metadata, obj.history, record)
+
+
+def _write_table(file: h5py.File, check: Callable[[], None], name: str, obj: Table) -> None:
     columns = {_pyme_name(column, obj.columns): obj[column] for column in obj.columns}
     if not columns:
         raise DataError("a table without columns cannot be written.")
@@ -198,23 +209,21 @@ def write(obj: Table, path: Path, record: Mapping[str, Any]) -> None:
         if values.dtype.kind not in "fiub":
             raise DataError(f"column '{column}' holds {values.dtype}, which a PYME table cannot hold.")
     dtype = np.dtype([(column, _stored(values.dtype)) for column, values in columns.items()])
-    with created(path) as (file, check):
-        chunk = max(1, min(len(obj), 2**18 // max(1, dtype.itemsize)))
-        item = file.create_dataset(
-            name, (len(obj),), dtype, chunks=(chunk,), maxshape=(None,), shuffle=True, compression="gzip", compression_opts=1,
-            track_times=False,
-        )  # fmt: skip
+    chunk = max(1, min(len(obj), 2**18 // max(1, dtype.itemsize)))
+    item = file.create_dataset(
+        name, (len(obj),), dtype, chunks=(chunk,), maxshape=(None,), shuffle=True, compression="gzip", compression_opts=1,
+        track_times=False,
+    )  # fmt: skip
 
-        def rows(start: int) -> npt.NDArray[Any]:
-            # The last chunk is stored at full length.
-            part = np.zeros(chunk, dtype)
-            for column, values in columns.items():
-                there = values[start : start + chunk]
-                part[column][: len(there)] = there
-            return part
+    def rows(start: int) -> npt.NDArray[Any]:
+        # The last chunk is stored at full length.
+        part = np.zeros(chunk, dtype)
+        for column, values in columns.items():
+            there = values[start : start + chunk]
+            part[column][: len(there)] = there
+        return part
 
-        write_chunks(item, ((start,) for start in range(0, len(obj), chunk)), lambda place: rows(place[0]), check)
-        write_metadata(file, obj.metadata, obj.history, record)
+    write_chunks(item, ((start,) for start in range(0, len(obj), chunk)), lambda place: rows(place[0]), check)
 
 
 def _pyme_name(column: str, present: tuple[str, ...]) -> str:

@@ -21,6 +21,7 @@ COMPANION = ".provenance.json"
 PNG_KEYWORD = "smlm-recipes record"
 PDF_KEY = "Keywords"
 _SVG_BEGIN, _SVG_END = b'<metadata id="smlm-recipes-record">', b"</metadata>"
+_HTML_BEGIN, _HTML_END = b'<script type="application/json" id="smlm-recipes-record">', b"</script>"
 _PDF_STRING = re.compile(rb"/Keywords\s*\(((?:[^\\()]++|\\.)*+)\)", re.DOTALL)
 
 
@@ -170,6 +171,23 @@ def with_svg_record(content: bytes, text: str) -> bytes:
 
     at = content.rindex(b"</svg>")
     return content[:at] + _SVG_BEGIN + html.escape(text, quote=False).encode() + _SVG_END + b"\n" + content[at:]
+
+
+def in_html(path: Path) -> Any:
+    """The element that `with_html_record` adds; the text is searched, nothing in it is run."""
+    tail = _tail(path)
+    start = tail.rfind(_HTML_BEGIN)
+    end = tail.find(_HTML_END, start)
+    return None if start < 0 or end < 0 else from_json(tail[start + len(_HTML_BEGIN) : end].decode("utf-8", "replace"))
+
+
+def with_html_record(page: str, text: str) -> str:
+    """A page with a record before the end of its body."""
+    # What looks like a tag could end the element; JSON may write it otherwise.
+    escaped = text.replace("<", "\\u003c")
+    element = f"{_HTML_BEGIN.decode()}{escaped}{_HTML_END.decode()}\n"
+    at = page.rfind("</body>")
+    return page + element if at < 0 else page[:at] + element + page[at:]
 
 
 def in_json(path: Path) -> Any:

@@ -19,11 +19,12 @@ from recipes_core.io.opening import head_of, require_existing, split_query
 from recipes_core.plugins import registry
 
 _PLACES: tuple[tuple[bytes | tuple[bytes, ...], Callable[[Path], Any]], ...] = (
-    (b"\x89HDF\r\n\x1a\n", places.in_hdf5),
+    ((b"\x89HDF\r\n\x1a\n", b"MATLAB 7.3"), places.in_hdf5),
     (b"PK\x03\x04", places.in_npz),
     ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), places.in_tiff),
     (b"\x89PNG\r\n\x1a\n", places.in_png),
     (b"%PDF-", places.in_pdf),
+    ((b"<!DOCTYPE html", b"<!doctype html"), places.in_html),
 )
 
 

@@ -15,6 +15,7 @@ from recipes_core.io.content import Dataset, FileContent
 from recipes_core.io.conventions import Columns, Conventions
 from recipes_core.io.hdf5 import answers, is_hdf5, opened, own_dataset, require_stored
 from recipes_core.io.opening import loaded
+from recipes_core.io.pyme_metadata import read_metadata
 
 FORMAT = "SMAP _sml.mat"
 PLACES = ("saveloc/loc", "loc")
@@ -56,6 +57,7 @@ class Smap:
             columns, n = _columns(path, file[place])
             size = _camera_pixel(file)
             note = _large_errors(file, columns)
+            own, history = read_metadata(file, path)
         names = {
             **canonical_names([name for name in columns if name not in _NAMES]),
             **{k: v for k, v in _NAMES.items() if k in columns},
@@ -69,6 +71,7 @@ class Smap:
         if conventions.pixel_size is not None:
             x, y = conventions.pixel_size
             metadata = {"voxelsize.x": x / 1000, "voxelsize.y": y / 1000, "voxelsize.units": "um"}
+        metadata = {**own, **metadata}
         units = {names[name]: "px" if name in _PIXELS else unit_of(names[name]) for name in columns}
 
         def load() -> DataObject:
@@ -76,7 +79,7 @@ class Smap:
             with opened(path) as file:
                 for name, source in columns.items():
                     values[names[name]] = file[source][:].reshape(-1)
-            table = Localizations(conventions.to_memory(values, path), units=units)
+            table = Localizations(conventions.to_memory(values, path), units=units, history=history)
             return loaded(table, path, FORMAT, metadata=metadata, told=conventions.told())
 
         dataset = Dataset("", Localizations, load, columns=units, n_rows=n)
@@ -112,7 +115,7 @@ def _columns(path: Path, group: h5py.Group) -> tuple[dict[str, str], int]:
         item = own_dataset(group, name)
         if item is None or item.shape is None or item.dtype.kind not in "fiub" or "MATLAB_empty" in item.attrs:
             continue
-        if item.ndim in (1, 2) and max(item.shape) == item.size:
+        if item.ndim in (1, 2) and item.size in (0, max(item.shape)):
             items[name] = item
     if not {"xnm", "ynm", "frame"} <= set(items):
         raise FormatError(f"{path}: xnm, ynm or frame is no column of numbers.")

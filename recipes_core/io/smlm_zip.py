@@ -147,8 +147,8 @@ def _dataset(
     manifest: Mapping[str, Any], *, single: bool,
 ) -> Dataset:  # fmt: skip
     headers = _texts(form, "headers")
-    if not headers or len(headers) > 2000 or len(set(headers)) < len(headers):
-        raise FormatError(f"{path}: a table has no columns, too many, or two of one name.")
+    if not all(headers) or not 0 < len(headers) <= 2000 or len(set(headers)) < len(headers):
+        raise FormatError(f"{path}: a table has no columns, too many, two of one name, or one without.")
     info = members.get(str(entry.get("name")))
     if info is None:
         raise FormatError(f"{path}: the manifest names '{str(entry.get('name'))[:60]}', which the archive does not hold.")
@@ -260,7 +260,7 @@ def write(obj: Table, path: Path, record: Mapping[str, Any]) -> None:
         values = obj[name]
         if values.dtype.kind not in "fiub":
             raise DataError(f"column '{name}' holds {values.dtype}, which cannot be written as numbers.")
-        values = values.astype(np.uint8) if values.dtype.kind == "b" else values
+        values = _storable(values)
         known = _NAMES.get(name, name)
         columns[name if known != name and known in obj.columns else known] = values.astype(
             values.dtype.newbyteorder("<"), copy=False
@@ -295,6 +295,13 @@ def write(obj: Table, path: Path, record: Mapping[str, Any]) -> None:
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, content, compresslevel=1)
+
+
+def _storable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The values in a type that the format knows."""
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    return values if values.dtype.name in _TYPES else values.astype(np.float32 if values.dtype.itemsize < 4 else np.float64)
 
 
 def _unit(obj: Table, name: str) -> str:

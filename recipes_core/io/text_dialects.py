@@ -107,6 +107,7 @@ def _decode_conventions(layout: Layout) -> Conventions:
     return Conventions(unit="px" if unit == "px" else "nm", pixel_size=pair)
 
 
+LONGEST_NAME = 200
 _UNIT_BEHIND = re.compile(r"(?P<name>.*?)\s*(?:[\[(]\s*(?P<bracket>[^\[\]()]{1,12}?)\s*[\])]|_(?P<tail>nm|um|µm|px|pix))")
 
 
@@ -145,7 +146,7 @@ def name_and_unit(name: str) -> tuple[str, str]:
     """A header such as ``x [um]`` as name and unit of length; the unit is empty where the whole is a known name, or there is none."""
     if unit_of(name) or canonical(name) != name:
         return name, ""
-    match = _UNIT_BEHIND.fullmatch(name)
+    match = _UNIT_BEHIND.fullmatch(name) if len(name) < LONGEST_NAME else None
     if match is None:
         return name, ""
     unit = (match["bracket"] or match["tail"] or "").lower()

@@ -27,9 +27,10 @@ class TextTable:
         layout = layout_of(head, cut=len(head) >= 4096) or layout_of(head)
         if layout is None:
             return False
-        if path.suffix.lower() in (".csv", ".tsv"):
-            return b"\0" not in head or head[:2] in (b"\xff\xfe", b"\xfe\xff")
-        return bool(layout.delimiter) and sum(map(_is_known, layout.names)) >= 2
+        if layout.delimiter and sum(map(_is_known, layout.names)) >= 2:
+            return True
+        # Any other text may still be a table whose columns the user names.
+        return path.suffix.lower() in (".csv", ".tsv") and (b"\0" not in head or head[:2] in (b"\xff\xfe", b"\xfe\xff"))
 
     @staticmethod
     def open_content(

@@ -34,7 +34,7 @@ def write_thunderstorm(obj: Localizations, path: Path, record: Mapping[str, Any]
         Where the pixel size is not known (metadata ``voxelsize.x`` in um).
     """
     size = pixel_size(obj, "ThunderSTORM counts positions from the corner of a pixel, and the pixel size is not known.")
-    columns: Columns = {"id": obj["id"] if "id" in obj.columns else np.arange(1, len(obj) + 1)}
+    columns: Columns = {"id": _from_1(obj["id"]) if "id" in obj.columns else np.arange(1, len(obj) + 1)}
     ahead = [name for name in ("frame", "x", "y", "z") if name in obj.columns]
     for name in (*ahead, *(name for name in obj.columns if name not in ahead)):
         if name == "id":
@@ -119,6 +119,11 @@ def _from_corner(name: str, obj: Table, size: tuple[float, float]) -> npt.NDArra
     return values
 
 
+def _from_1(ids: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Ids as ThunderSTORM counts them: a file whose first is 0 is known as Picasso's export, which counts frames from 0 as well."""
+    return ids + 1 if len(ids) and ids[0] == 0 else ids
+
+
 def _free(name: str, own: str, present: tuple[str, ...]) -> str:
     return own if name != own and name in present else name
 
@@ -127,7 +132,7 @@ def _write(path: Path, columns: Mapping[str, npt.NDArray[Any]], *, quoted: bool 
     for name, values in columns.items():
         if values.dtype.kind not in "fiub":
             raise DataError(f"column '{name}' holds {values.dtype}, which cannot be written as numbers.")
-    names = [_header(name, quoted) for name in columns]
+    names = _headers(columns, quoted)
     # Enough digits that reading gives back the same float32 or float64.
     formats = ["%d" if v.dtype.kind in "iub" else "%.9g" if v.dtype.itemsize <= 4 else "%.17g" for v in columns.values()]
     n = len(next(iter(columns.values()))) if columns else 0
@@ -140,7 +145,17 @@ def _write(path: Path, columns: Mapping[str, npt.NDArray[Any]], *, quoted: bool 
             stream.writelines(row % values for values in zip(*parts, strict=True))
 
 
+def _headers(columns: Mapping[str, npt.NDArray[Any]], quoted: bool) -> list[str]:
+    """The line of names; breaks of lines and other marks that text tables cannot hold in a name become spaces."""
+    cleaned = [" ".join("".join(letter if letter.isprintable() else " " for letter in name).split()) for name in columns]
+    read = [name.strip('"').strip() for name in cleaned]
+    doubled = next((name for index, name in enumerate(read) if name in read[:index] or (not name and index)), None)
+    if doubled is not None:
+        raise DataError(f"a text table cannot hold two columns called '{doubled}', or one without a name.", hint="Rename them.")
+    return [_header(name, quoted) for name in cleaned]
+
+
 def _header(name: str, quoted: bool) -> str:
-    if quoted or any(mark in name for mark in ',"\n'):
-        return '"' + name.replace('"', '""').replace("\n", " ") + '"'
+    if quoted or any(mark in name for mark in ',"'):
+        return '"' + name.replace('"', '""') + '"'
     return name

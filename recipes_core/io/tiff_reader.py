@@ -83,9 +83,7 @@ class TiffFrames:
     def _open(self) -> None:
         with self._opening:
             if self._series is None:
-                import tifffile
-
-                tiff = tifffile.TiffFile(self.path)
+                tiff = _opened(self.path)
                 weakref.finalize(self, tiff.close)
                 # Threads share the file and its position in it; what is read is decompressed outside of the lock.
                 tiff.filehandle.set_lock(True)
@@ -162,10 +160,17 @@ class Tiff:
         return head.startswith(_SIGNATURES) or bool(not head and (path.is_dir() or is_glob(path)) and _files(path))
 
     @staticmethod
-    def open_content(path: Path) -> FileContent:
-        """The stack; several files become one."""
+    def open_content(path: Path, *, incomplete: str = "") -> FileContent:
+        """The stack; several files become one.
+
+        Parameters
+        ----------
+        path : Path
+        incomplete : str
+            ``1``: of files that are cut off, or still being written, the frames that are there are taken.
+        """
         files = _files(path) if path.is_dir() or is_glob(path) else [path]
-        parts = _inspect_all(files)
+        parts = _inspect_all(files, incomplete.lower() in ("1", "true", "yes"))
         files = [part.source.path for part in parts]
         first = parts[0]
         for file, part in zip(files, parts, strict=True):
@@ -177,12 +182,13 @@ class Tiff:
         metadata = dict(first.metadata)
 
         def load() -> DataObject:
-            stack = ImageStack(source, time=first.time, metadata=metadata, history=first.history)
+            stack = ImageStack(source, time=first.time, channels=first.channels, metadata=metadata, history=first.history)
             return loaded(stack, path, FORMAT)
 
         dataset = Dataset("", ImageStack, load, shape=source.shape, dtype=str(source.dtype))
         behind = tuple(dict.fromkeys(file for part in parts for file in part.files))
-        return FileContent(path, first.format, (dataset,), metadata, files=behind)
+        notes = tuple(note for part in parts for note in part.notes)
+        return FileContent(path, first.format, (dataset,), metadata, files=behind, notes=notes)
 
 
 READER = Tiff()
@@ -192,9 +198,15 @@ class _Part:
     """What a file says of itself."""
 
     def __init__(
-        self, source: TiffFrames, metadata: dict[str, Any], annotation: dict[str, Any], form: str, files: tuple[Path, ...]
+        self,
+        source: TiffFrames,
+        metadata: dict[str, Any],
+        annotation: dict[str, Any],
+        form: str,
+        files: tuple[Path, ...],
+        notes: tuple[str, ...] = (),
     ) -> None:
-        self.source, self.format, self.files = source, form, files
+        self.source, self.format, self.files, self.notes = source, form, files, notes
         self.metadata = {**metadata, **_mapping(annotation.get("metadata"))}
         time = annotation.get("time")
         known = isinstance(time, list) and len(time) == 3 and all(isinstance(n, (int, float)) for n in time[:2])
@@ -202,6 +214,14 @@ class _Part:
         entries = annotation.get("history")
         entries = entries if isinstance(entries, list) else []
         self.history = tuple(HistoryEntry.from_dict(entry) for entry in entries if isinstance(entry, dict) and "step" in entry)
+        self.channels: tuple[str, ...] = ()
+
+    def name_channels(self, n: int) -> None:
+        """Give channels the names that the metadata know, else numbers."""
+        if n > 1:
+            named = self.metadata.get("ChannelNames")
+            names = list(named) if isinstance(named, (list, tuple)) else []
+            self.channels = tuple(str(name) for name in (names if len(names) == n else (f"channel{k}" for k in range(n))))
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -218,13 +238,13 @@ def _files(path: Path) -> list[Path]:
     )
 
 
-def _inspect_all(files: Sequence[Path]) -> list[_Part]:
+def _inspect_all(files: Sequence[Path], incomplete: bool) -> list[_Part]:
     """What the files say, without those whose pages another one of them already leads to (Micro-Manager, OME)."""
     parts: list[_Part] = []
     covered: set[Path] = set()
     for file in files:
         if file.absolute() not in covered:
-            parts.append(_inspect(file))
+            parts.append(_inspect(file, incomplete))
             if len(parts[-1].files) > 1:
                 covered.update(item.absolute() for item in parts[-1].files)
     return parts
@@ -234,24 +254,47 @@ def _size(source: TiffFrames) -> str:
     return " x ".join(str(n) for n in source.shape[1:]) + f" {source.dtype}"
 
 
-def _inspect(path: Path) -> _Part:
+def _opened(path: Path) -> Any:
+    """The file; frames that were written one by one, which tifffile takes for a series each, are one series."""
     import tifffile
 
+    tiff = tifffile.TiffFile(path)
+    first = tiff.series[0] if tiff.is_shaped and len(tiff.series) > 1 else None
+    if first is not None and all((each.shape, each.dtype) == (first.shape, first.dtype) for each in tiff.series):
+        tiff.close()
+        tiff = tifffile.TiffFile(path, is_shaped=False)
+    return tiff
+
+
+def _inspect(path: Path, incomplete: bool) -> _Part:
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with _opened(path) as tiff:
             if not tiff.series:
                 raise FormatError(f"{path} holds no image that can be read; it is damaged or cut off.")
             series = tiff.series[0]
             shape, pages = _layout(path, series)
-            _require_whole(path, tiff, series, shape, len(pages))
+            declared = len(pages)
+            readable = _readable(tiff, series, shape, declared)
+            notes: tuple[str, ...] = ()
+            if readable < declared:
+                pages = pages[: readable // shape[1] * shape[1]]
+                if not incomplete or not len(pages):
+                    raise _cut_off(path, readable, declared)
+                shape = (len(pages) // shape[1], *shape[1:])
+                notes = (
+                    f"{path.name} is cut off: {len(pages)} of {declared} frames are taken, {declared - len(pages)} are lost",
+                )
             metadata, annotation = _metadata(tiff)
-            return _Part(
+            part = _Part(
                 TiffFrames(path, shape, np.dtype(series.dtype), pages),
                 metadata,
                 annotation,
                 "OME-TIFF" if tiff.is_ome else FORMAT,
                 _behind(path, series),
+                notes,
             )
+            part.name_channels(dict(zip(series.axes, series.shape, strict=True)).get("C", 1))
+            return part
     except FormatError:
         raise
     except Exception as error:  # tifffile raises nearly anything on damaged files
@@ -276,8 +319,6 @@ def _layout(path: Path, series: Any) -> tuple[tuple[int, int, int, int], npt.NDA
         raise FormatError(f"{path} holds an image without pixels; it is damaged or cut off.")
     if sizes.get("S", 1) > 1:
         raise FormatError(f"{path} is a colour image with {sizes['S']} samples a pixel; one channel is read.")
-    if sizes.get("C", 1) > 1:
-        raise FormatError(f"{path} has {sizes['C']} channels; one is read.", hint="Save the channels one by one.")
     if np.dtype(series.dtype).kind not in "fiub":
         raise FormatError(f"{path} holds pixels of type {series.dtype}, which are not read.")
     leading = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS"]
@@ -285,26 +326,30 @@ def _layout(path: Path, series: Any) -> tuple[tuple[int, int, int, int], npt.NDA
         # ImageJ calls the frames of a movie slices unless told otherwise; only OME says what it means.
         leading = [("T", n) for _, n in leading]
     order = np.arange(math.prod(n for _, n in leading)).reshape([n for _, n in leading])
-    depth = [index for index, (axis, _) in enumerate(leading) if axis == "Z"]
+    # The planes of a frame: all of the first channel, then all of the next.
+    depth = [index for kind in "CZ" for index, (axis, _) in enumerate(leading) if axis == kind]
     order = np.moveaxis(order, depth, range(order.ndim - len(depth), order.ndim))
     nz = math.prod(leading[index][1] for index in depth)
     flat = order.reshape(-1).astype(np.int64)
     return (len(flat) // nz, nz, sizes["Y"], sizes["X"]), flat
 
 
-def _require_whole(path: Path, tiff: Any, series: Any, shape: tuple[int, ...], declared: int) -> None:
+def _readable(tiff: Any, series: Any, shape: tuple[int, ...], declared: int) -> int:
+    """How many of the planes that a file declares are whole."""
     length = tiff.filehandle.size
     if series.dataoffset is not None:
         size = shape[2] * shape[3] * np.dtype(series.dtype).itemsize
-        readable = min(declared, max(0, (length - series.dataoffset) // size))
-    else:
-        readable = _whole_pages(series, declared, length)
-    if readable < declared:
-        raise FormatError(
-            f"{path} is cut off: {readable} of {declared} frames can be read.",
-            code="D220",
-            hint="Copy the file again from where it was recorded.",
-        )
+        return int(min(declared, max(0, (length - series.dataoffset) // size)))
+    return _whole_pages(series, declared, length)
+
+
+def _cut_off(path: Path, readable: int, declared: int) -> FormatError:
+    hint = "Copy the file again from where it was recorded"
+    return FormatError(
+        f"{path} is cut off: {readable} of {declared} frames can be read.",
+        code="D220",
+        hint=f"{hint}, or write '{path.name}?incomplete=1' to take those that are there." if readable else f"{hint}.",
+    )
 
 
 def _whole_pages(series: Any, declared: int, length: int) -> int:

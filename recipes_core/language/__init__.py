@@ -2,6 +2,7 @@
 
 from recipes_core.language.document import InputSpec, Mark, RecipeDocument, Reference, StepNames, StepSpec, make_step
 from recipes_core.language.dump import dump
+from recipes_core.language.full_form import full_form
 from recipes_core.language.keys import settle_output_keys
 from recipes_core.language.load import load, loads
 from recipes_core.language.overrides import Override, parse_override, parse_value
@@ -15,6 +16,7 @@ __all__ = [
     "StepNames",
     "StepSpec",
     "dump",
+    "full_form",
     "load",
     "loads",
     "make_step",

@@ -147,13 +147,12 @@ class RecipeDocument:
         steps: Sequence[StepSpec],
         seed: int,
         execute_on_invalidation: bool,
-        inputs: Mapping[str, InputSpec],
+        inputs: Mapping[str, InputSpec] | None = None,
     ) -> RecipeDocument:
         """`document` with what has changed since it was read; a new one where there is None."""
         before = document or RecipeDocument(None, Path.cwd(), name)
-        return replace(
-            before, name=name, steps=tuple(steps), seed=seed, execute_on_invalidation=execute_on_invalidation, inputs=inputs
-        )
+        changed = replace(before, name=name, steps=tuple(steps), seed=seed, execute_on_invalidation=execute_on_invalidation)
+        return changed if inputs is None else replace(changed, inputs=inputs)
 
 
 def is_word(name: str) -> bool:

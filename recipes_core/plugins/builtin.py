@@ -67,7 +67,7 @@ def register_writers() -> list[WriterRef]:
     """Formats that are written."""
     tables = ("Localizations", "Table")
     return [
-        WriterRef("pyme_table", f"{_IO}.pyme_table:write", (".hdf",), tables, "PYME table"),
+        WriterRef("pyme_table", f"{_IO}.pyme_table:write", (".hdf",), (*tables, "Tables"), "PYME table"),
         WriterRef("pyme_results", f"{_IO}.pyme_results:write", (".h5r",), ("Localizations",), "PYME results of fits"),
         WriterRef("picasso", f"{_IO}.picasso:write", (".hdf5",), ("Localizations",), "Picasso", companions=(".yaml",)),
         WriterRef("csv", f"{_IO}.text_writing:write_pyme", (".csv",), tables, "PYME table as text", (f".csv{_RECORD}",)),
@@ -104,6 +104,7 @@ def register_writers() -> list[WriterRef]:
             (f".challenge.csv{_RECORD}",),
         ),
         WriterRef("decode", f"{_IO}.decode:write", (".decode.h5",), ("Localizations",), "DECODE"),
+        WriterRef("smap", f"{_IO}.smap_writing:write", ("_sml.mat",), ("Localizations",), "SMAP"),
         WriterRef("smlm", f"{_IO}.smlm_zip:write", (".smlm",), tables, ".smlm"),
         WriterRef("parquet", f"{_IO}.parquet:write", (".parquet",), tables, "Parquet"),
         WriterRef("picasso_raw", f"{_IO}.picasso_raw:write", (".raw",), ("ImageStack",), "Picasso movie", companions=(".yaml",)),
@@ -114,6 +115,8 @@ def register_writers() -> list[WriterRef]:
         WriterRef(
             "drift_picasso", f"{_IO}.drift_text:write_picasso", (".txt",), ("Drift",), "drift of Picasso", (f".txt{_RECORD}",)
         ),
+        WriterRef("png_image", f"{_IO}.png_image:write", (".png",), ("ImageStack",), "image to look at"),
+        WriterRef("report", "recipes_core.report.document:write", (".html",), ("Document",), "page"),
         WriterRef("figure", f"{_IO}.draw:write", (".png", ".svg", ".pdf"), ("Figure",), "figure"),
         WriterRef("scalars", f"{_IO}.scalars_json:write", (".json",), ("Scalars",), "values"),
     ]

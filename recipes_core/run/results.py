@@ -76,11 +76,12 @@ def _regular_keys(graph: Graph, step: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Destination:
-    """One file to be written: the object behind `key`, to `path`; `label` is the key or the writing step."""
+    """One file to be written: the object behind `key`, to `path`; `label` is the key or the writing step, `writer` its module."""
 
     label: str
     key: str
     path: Path
+    writer: WriterModule | None = None
 
 
 class Layout:
@@ -155,11 +156,15 @@ class Layout:
         for step in selection.writers:
             module = graph.steps[step].module
             assert isinstance(module, WriterModule)
-            key = next(iter(module.input_keys().values()))
-            found.append(Destination(step, key, self.path(module.destination(), key, module.suffix, f"step '{step}'")))
+            key = next((key for _, key in graph.inputs_of(step)), "")
+            if not key:
+                raise RecipeInvalid(f"step '{step}' has nothing to write.", code="R374", hint="Say which keys it takes.")
+            path = self.path(module.destination(), key, module.suffix, f"step '{step}'")
+            found.append(Destination(step, key, path, module))
         self._refuse_collisions(found)
         for destination in found:
-            io.check_writable_as(kind_of(destination.key), destination.path)
+            kind = destination.writer.writes if destination.writer is not None else None
+            io.check_writable_as(kind or kind_of(destination.key), destination.path)
         return found
 
     @staticmethod

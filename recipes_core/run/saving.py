@@ -13,6 +13,7 @@ from recipes_core import io
 from recipes_core.cache.canonical import digest_of
 from recipes_core.cache.layout import write_atomically
 from recipes_core.data import DataObject
+from recipes_core.module import WriterModule
 from recipes_core.plan import Plan
 from recipes_core.plugins import registry
 from recipes_core.run.results import Destination
@@ -99,7 +100,30 @@ class ResultSaver:
         return {"record": RECORD, "key": destination.key, **self.about, "digest": digest, "versions": versions()}
 
     def _told(self, destination: Destination, digest: str) -> str:
-        return digest_of(self._record(destination, digest))
+        record = self._record(destination, digest)
+        writer = destination.writer
+        if writer is not None:
+            others = [self._stored_digest(key) for _, key, _ in self.plan[destination.label].taken]
+            record["writer"] = [writer.name(), writer.version, writer.parameter_values(), others]
+        return digest_of(record)
+
+    def _stored_digest(self, key: str) -> str:
+        name = self.plan.names.get(key, "")
+        manifest = self.space.cache.manifest(name) if self.space.cache is not None and name else None
+        return manifest.digest if manifest is not None else name
+
+    def _content(self, destination: Destination) -> DataObject:
+        writer = destination.writer
+        if writer is None or type(writer).content is WriterModule.content:
+            return self.object_of(destination.key)
+        inputs: dict[str, Any] = {port: [] if declared.many else None for port, declared in writer.inputs().items()}
+        for port, key, _ in self.plan[destination.label].taken:
+            found = self.object_of(key)
+            if isinstance(inputs[port], list):
+                inputs[port].append(found)
+            else:
+                inputs[port] = found
+        return writer.content(inputs)
 
     def _save(self, destination: Destination) -> Saved:
         digest = self._digest(destination.key)
@@ -107,7 +131,7 @@ class ResultSaver:
         told = self._told(destination, digest)
         if digest and stamp.fits(told):
             return Saved(destination.label, destination.path, digest, unchanged=True)
-        io.save(self.object_of(destination.key), destination.path, record=self._record(destination, digest))
+        io.save(self._content(destination), destination.path, record=self._record(destination, digest))
         stamp.write(told)
         return Saved(destination.label, destination.path, digest)
 
@@ -131,7 +155,7 @@ class _StampFile:
     def __init__(self, space: Workspace, path: Path) -> None:
         cache = space.cache
         self.target = path
-        self.writable = cache is not None and cache.writable and not space.unkept
+        self.writable = space.keeps
         self.place = cache.root / "stamps" / f"{digest_of(str(path))[:40]}.json" if cache is not None else None
 
     def _stat(self) -> list[int]:

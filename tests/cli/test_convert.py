@@ -49,7 +49,7 @@ def test_what_is_wrong(recipe_command, tmp_path):
         (("a.hdf", "b.tif"), ExitCode.USAGE, "cannot be written"),
         (("a.hdf", "b.xyz"), ExitCode.USAGE, ".hdf5"),
         (("c.hdf", "b.csv"), ExitCode.USAGE, "Did you mean 'a.hdf'"),
-        (("r.yaml", "b.csv"), ExitCode.USAGE, "recipes"),
+        (("r.yaml", "b.csv"), ExitCode.USAGE, "a recipe is converted to a recipe"),
         (("a.hdf", "b.hdf5", "-m", "voxelsize.x"), ExitCode.USAGE, "KEY=VALUE"),
     ]
     for arguments, code, told in cases:

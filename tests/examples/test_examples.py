@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from recipes_core import Recipe
-from recipes_core.data import Drift, ImageStack, Localizations
+from recipes_core.data import Drift, ImageStack, Localizations, Table
 
 TRUTH = "data/wormlike_drift_truth.npz"
 RECIPES = (
     "simulate_wormlike", "correct_drift_locs", "correct_drift_locs_load", "correct_drift_images", "correct_drift_images_load",
-    "correct_drift_auto", "correct_drift_aim",
+    "correct_drift_auto", "correct_drift_aim", "analyse_clusters",
 )  # fmt: skip
 
 
@@ -56,6 +56,20 @@ def test_localizations_are_corrected_and_a_saved_drift_does_the_same(recipe_comm
     np.testing.assert_allclose(again["y"], corrected["y"], atol=0.05)
 
 
+def test_each_file_gets_a_drift_file_of_its_own(recipe_command, examples, tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.hdf").write_bytes((examples / "data" / "wormlike_locs_with_drift.hdf").read_bytes())
+    many = ("--each", "Localizations=*.hdf", "-i", "truth=", "--dry-run")
+    assert recipe_command("run", examples / "correct_drift_locs.yaml", *many).code == 0
+    fixed = tmp_path / "fixed.yaml"
+    text = (examples / "correct_drift_locs.yaml").read_text()
+    fixed.write_text(text.replace("{file_stub}_drift_knots", "knots"))
+    refused = recipe_command("run", fixed, *many)
+    assert refused.code != 0
+    assert "knots.npz" in refused.err
+    assert 'save_path: "{file_stub}' in refused.err
+
+
 @pytest.mark.parametrize(("name", "bound"), [("correct_drift_auto", 0.8), ("correct_drift_aim", 1.5)])
 def test_drift_without_settings_and_by_aim(recipe_command, examples, tmp_path, name, bound):
     folder, names = run(recipe_command, examples, tmp_path, name)
@@ -65,6 +79,26 @@ def test_drift_without_settings_and_by_aim(recipe_command, examples, tmp_path, n
     if name == "correct_drift_auto":
         verdict = json.loads((folder / "wormlike_locs_with_drift_verdict.json").read_text())
         assert verdict["values"]["verdict"] == "good"
+
+
+def test_clusters_are_those_that_were_simulated(recipe_command, examples, tmp_path):
+    assert recipe_command("run", examples / "analyse_clusters.yaml", "-q").code == 0
+    folder = tmp_path / "analyse_clusters_results"
+    values = {
+        name: json.loads((folder / f"analyse_clusters_{name}.json").read_text())["values"]
+        for name in ("cluster_numbers", "ripley_numbers", "neighbour_numbers")
+    }
+    # Sixty clusters on average; two that overlap count as one.
+    assert 45 < values["cluster_numbers"]["n_clusters"] < 75
+    assert values["cluster_numbers"]["part_clustered"] > 0.75
+    assert values["ripley_numbers"]["largest_deviation"] > 20
+    assert values["neighbour_numbers"]["clark_evans"] < 0.5
+    clusters = Table.load(folder / "analyse_clusters_clusters.hdf")
+    # Molecules lie 40 nm around the middle along each axis, and are localized to some 8 nm.
+    assert np.median(clusters["rg"]) == pytest.approx(np.hypot(40, 8) * np.sqrt(2), rel=0.2)
+    assert {path.name for path in folder.glob("*.png")} >= {
+        f"analyse_clusters_{name}.png" for name in ("rendering", "ripley_plot", "cluster_plot")
+    }
 
 
 def test_images_are_corrected(recipe_command, examples, tmp_path):

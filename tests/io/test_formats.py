@@ -29,7 +29,7 @@ LOCS = Localizations(
     history=[HistoryEntry("a", "B", 2, {"n": 3})],
 )
 PICASSO = LOCS.with_provenance(metadata={**LOCS.metadata, "voxelsize.y": 0.1})
-EXACT = [".hdf", ".csv", ".hdf5", ".ts.csv", ".decode.h5", ".decode.csv", ".deepstorm.csv", ".smlm", ".parquet"]
+EXACT = [".hdf", ".csv", ".hdf5", ".ts.csv", ".decode.h5", ".decode.csv", ".deepstorm.csv", ".smlm", ".parquet", "_sml.mat"]
 
 
 def saved(obj, path):
@@ -120,6 +120,14 @@ def test_the_csv_export_of_picasso_counts_from_0(tmp_path):
     locs = content.datasets[0].load()
     assert content.format == "csv export of Picasso"
     assert (locs["x"].tolist(), locs["frame"].tolist()) == ([130, 131], [0, 3])
+
+
+def test_ids_from_0_do_not_make_a_file_of_picasso(tmp_path):
+    path = LOCS.with_columns({"id": np.arange(N)}).save(tmp_path / "a.ts.csv")
+    assert io.open_file(path).format == "ThunderSTORM csv"
+    back = Localizations.load(path, pixel_size=100)
+    np.testing.assert_array_equal(back["frame"], LOCS["frame"])
+    np.testing.assert_array_equal(back["id"], np.arange(1, N + 1))
 
 
 def test_frame_0_in_a_format_that_counts_from_1_is_told(tmp_path):
@@ -229,6 +237,37 @@ def test_picasso_documents_are_kept_and_extended(tmp_path):
     with h5py.File(tmp_path / "b.hdf5") as file:
         assert json.loads(file["metadata"][()]) == documents
         np.testing.assert_allclose(file["locs"]["std_x"], 3)
+
+
+@pytest.mark.parametrize("axes", ["xy", "xyz"])
+def test_picasso_molecules(tmp_path, axes):
+    """Columns as picasso.clusterer and picasso.g5m give them to centers of clusters."""
+    names = [
+        "frame",
+        "std_frame",
+        *axes,
+        *(f"std_{axis}" for axis in axes),
+        *(f"lp{axis}" for axis in axes),
+        "photons",
+        "n_locs",
+        "n_events",
+    ]
+    names += ["volume" if "z" in axes else "area", "convexhull", "fitted_sigma", "rel_sigma", "p_val", "group"]
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        file["locs"] = np.full(4, 2, [(name, "f4") for name in names])
+    (tmp_path / "a.yaml").write_text("Width: 9\nHeight: 9\nFrames: 9\nPixelsize: 130\n")
+    locs = Localizations.load(tmp_path / "a.hdf5")
+    assert set(names) - {"lpx", "lpy", "lpz"} <= set(locs.columns)
+    in_pixels = {"x", "y", "std_x", "std_y", "error_x", "error_y"}
+    assert {name for name in locs.columns if (locs[name] == 260).all()} == in_pixels
+    assert all((locs[name] == 2).all() for name in set(locs.columns) - in_pixels)
+    assert {locs.units[name] for name in (*in_pixels, "fitted_sigma", *(["z", "std_z", "error_z"] if "z" in axes else []))} == {
+        "nm"
+    }
+    assert (locs.units["convexhull"], locs.units["std_frame"]) == ("px^3" if "z" in axes else "px^2", "frame")
+    with h5py.File(locs.save(tmp_path / "b.hdf5")) as file:
+        assert set(file["locs"].dtype.names) == set(names)
+        assert all((file["locs"][name] == 2).all() for name in names)
 
 
 def test_picasso_documents_inside_the_file(tmp_path):

@@ -160,13 +160,23 @@ def test_folders_and_globs_are_one_stack(tmp_path):
         ImageStack.load(tmp_path)
 
 
-def test_colour_images_and_channels_are_refused(tmp_path):
+def test_colour_images_are_refused_and_channels_are_read(tmp_path):
     tifffile.imwrite(tmp_path / "rgb.tif", np.zeros((8, 8, 3), np.uint8), photometric="rgb")
     with pytest.raises(FormatError, match="3 samples"):
         ImageStack.load(tmp_path / "rgb.tif")
-    tifffile.imwrite(tmp_path / "c.ome.tif", np.zeros((2, 8, 8), np.uint8), metadata={"axes": "CYX"})
-    with pytest.raises(FormatError, match="2 channels"):
-        ImageStack.load(tmp_path / "c.ome.tif")
+    pixels = np.arange(3 * 2 * 4 * 8 * 8, dtype=np.uint16).reshape(3, 2, 4, 8, 8)
+    tifffile.imwrite(tmp_path / "c.ome.tif", pixels, metadata={"axes": "TCZYX", "Channel": {"Name": ["red", "green"]}})
+    stack = ImageStack.load(tmp_path / "c.ome.tif")
+    assert stack.channels == ("red", "green")
+    np.testing.assert_array_equal(stack.channel(1).asarray(), pixels[:, 1])
+    tifffile.imwrite(tmp_path / "z.ome.tif", np.moveaxis(pixels, 1, 2), metadata={"axes": "TZCYX"})
+    other = ImageStack.load(tmp_path / "z.ome.tif")
+    assert other.channels == ("channel0", "channel1")
+    np.testing.assert_array_equal(other.asarray(), stack.asarray())
+    stack.save(tmp_path / "again.ome.tif")
+    again = ImageStack.load(tmp_path / "again.ome.tif")
+    assert again.channels == ("red", "green")
+    np.testing.assert_array_equal(again.asarray(), stack.asarray())
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])

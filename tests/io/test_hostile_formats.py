@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from recipes_core import io
-from recipes_core.data import ImageStack, Localizations, Table
+from recipes_core.data import Drift, ImageStack, Localizations, Table
 from recipes_core.errors import DataError, FormatError, RecipeError, UsageError
 
 LOCS = Localizations(
@@ -32,6 +32,8 @@ LOCS = Localizations(
         (",".join(f"c{k}" for k in range(2500)) + "\n", "more than 2000 columns"),
         ("x,y\n" + "9" * (5 * 2**20) + ",1\n", "letters; that is no table"),
         ("x,y,frame\n1.5.2,2,0\n", "'1.5.2' is no number"),
+        ("x,y,frame\n1,2,0\n" + "1" * 300_000 + "x,2,0\n", "is no number"),
+        ("x" + " " * 200_000 + "[u,y,frame\n1,2,0,3\n", "4 values for 3 columns"),
     ],
 )
 def test_bad_text(tmp_path, text, told):
@@ -113,12 +115,14 @@ def test_an_archive_that_unpacks_to_gigabytes(tmp_path):
     "change",
     [
         {"rows": 10**9}, {"rows": -1}, {"rows": "many"}, {"rows": 1e400}, {"format": "other"}, {"name": "none.bin"},
-        {"type": "image", "format": "i"},
+        {"type": "image", "format": "i"}, {"format": "nameless"},
     ],
 )  # fmt: skip
 def test_manifests_that_lie(tmp_path, change):
     manifest, table = manifest_of(LOCS.save(tmp_path / "a.smlm"))
     manifest["formats"]["i"] = {"type": "image"}
+    form = next(iter(manifest["formats"].values()))
+    manifest["formats"]["nameless"] = {**form, "headers": ["", *form["headers"][1:]]}
     manifest["files"][0] |= change
     with pytest.raises(FormatError):
         Localizations.load(packed(tmp_path / "b.smlm", manifest, table))
@@ -234,6 +238,42 @@ def test_decode_in_pixels_without_their_size(tmp_path):
     np.testing.assert_allclose(Localizations.load(f"{path}?pixel_size=200")["x"], LOCS["x"] * 200)
 
 
+def test_fields_that_overlap(tmp_path):
+    """A float32 of an unusual exponent stands in memory as float64, over the field behind it: reading it wrecked the memory."""
+    path = LOCS.with_columns({"x": LOCS["x"].astype("f4"), "y": LOCS["y"].astype("f4")}).save(tmp_path / "a.hdf5")
+    path.with_suffix(".yaml").unlink()
+    raw = path.read_bytes()
+    of_a_float = bytes((0x17, 8, 0, 0x17, 127, 0, 0, 0))  # places and sizes of exponent and mantissa, bias
+    assert raw.count(of_a_float) >= 2
+    path.write_bytes(raw.replace(of_a_float, bytes((0x17, 8, 0, 0x17, 76, 0, 0, 0)), 1))
+    with h5py.File(path) as file:
+        assert file["locs"].dtype["x"] == np.float64
+        assert file["locs"].dtype.itemsize == 12
+    with pytest.raises(FormatError, match="its columns overlap"):
+        Localizations.load(f"{path}?pixel_size=100")
+
+
+def test_attributes_whose_fields_overlap(tmp_path):
+    path = LOCS.save(tmp_path / "a.hdf")
+    with h5py.File(path, "a") as file:
+        file["MetaData"].attrs["pair"] = np.zeros((), [("a", "f4"), ("b", "f4")])
+    raw = path.read_bytes()
+    of_a_float = bytes((0x17, 8, 0, 0x17, 127, 0, 0, 0))
+    at = raw.rindex(of_a_float, 0, raw.rindex(of_a_float))
+    path.write_bytes(raw[:at] + bytes((0x17, 8, 0, 0x17, 76, 0, 0, 0)) + raw[at + 8 :])
+    with pytest.raises(FormatError, match="'pair' cannot be read: its type is damaged"):
+        Localizations.load(path)
+
+
+@pytest.mark.parametrize(
+    "change", [{"measured": np.array(3.0)}, {"measured": np.zeros(0)}, {"exact": np.zeros(0)}, {"exact": np.array("a")}]
+)
+def test_drifts_whose_arrays_do_not_fit(tmp_path, change):
+    np.savez(tmp_path / "d.npz", tIndex=np.arange(3.0), drift=np.zeros((3, 3)), **change)
+    with pytest.raises(FormatError, match=f"'{next(iter(change))}' has"):
+        Drift.load(tmp_path / "d.npz")
+
+
 def test_raw_movies_whose_description_lies(tmp_path):
     path = ImageStack(np.zeros((2, 1, 4, 5), np.uint16)).save(tmp_path / "a.raw")
     yaml = path.with_suffix(".yaml")
@@ -244,6 +284,7 @@ def test_raw_movies_whose_description_lies(tmp_path):
         ("Frames: 2", "Frames: 9999999999"),
         ("Height: 4", "Height: x"),
         ("Width: 5", "Width: 0"),
+        ("Width: 5", "Width: true"),
     ):
         yaml.write_text(good.replace(old, new))
         with pytest.raises(FormatError):
@@ -261,6 +302,12 @@ def test_yaml_whose_aliases_multiply_is_not_copied_out(tmp_path):
     path.with_suffix(".yaml").write_text("Pixelsize: 100\nWidth: 9\nHeight: 9\nFrames: 60\n" + bomb)
     locs = Localizations.load(path)
     assert locs.save(tmp_path / "b.hdf5").stat().st_size < 100_000
+
+
+def test_matlab_files_of_old_versions_say_what_to_do(tmp_path):
+    (tmp_path / "a_sml.mat").write_bytes(b"MATLAB 5.0 MAT-file, Platform: PCWIN64".ljust(124) + b"\x00\x01IM" + bytes(99))
+    with pytest.raises(FormatError, match=r"save with -v7\.3"):
+        Localizations.load(tmp_path / "a_sml.mat")
 
 
 def test_options_that_a_format_does_not_have(tmp_path):

@@ -123,6 +123,22 @@ def test_smap(data_file):
     assert any(re.search(rf"\b{count} localizations", note) for note in notes)
 
 
+def test_smap_goes_round(data_file, tmp_path):
+    path = data_file("formats/smap_dstorm_data.mat")
+    locs = Localizations.load(path)
+    copy = locs.save(tmp_path / "copy_sml.mat")
+    with h5py.File(path) as file, h5py.File(copy) as other:
+        assert set(file["saveloc/loc"]) == set(other["saveloc/loc"])
+        for name in file["saveloc/loc"]:
+            one, two = file["saveloc/loc"][name], other["saveloc/loc"][name]
+            assert (one.dtype, one.attrs["MATLAB_class"]) == (two.dtype, two.attrs["MATLAB_class"])
+            np.testing.assert_array_equal(one[()], two[()])
+        assert [b"".join(field) for field in other["saveloc/loc"].attrs["MATLAB_fields"]][-1].decode() in other["saveloc/loc"]
+        np.testing.assert_array_equal(file["saveloc/file/info/cam_pixelsize_um"], other["saveloc/file/info/cam_pixelsize_um"])
+    head, known = copy.read_bytes()[:512], path.read_bytes()[:512]
+    assert (head[:10], head[116:128], len(head)) == (known[:10], known[116:128], 512)
+
+
 def test_deepstorm_truth(data_file):
     path = data_file("deepstorm/positions_demo1.csv")
     # Its header is that of ThunderSTORM; positions count from the corner of 100 nm pixels.

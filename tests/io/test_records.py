@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recipes_core import io
-from recipes_core.data import Drift, Figure, ImageStack, Localizations, Panel, Picture, Scalars, Series, Table
+from recipes_core.data import Document, Drift, Figure, ImageStack, Localizations, Panel, Picture, Scalars, Series, Table, Tables
 from recipes_core.errors import RecipeError, UsageError
 from recipes_core.io import record_places
 from recipes_core.plugins import registry
@@ -53,6 +53,7 @@ KINDS = {
     "a.challenge.csv": LOCS,
     "a.decode.h5": LOCS,
     "a.smlm": LOCS,
+    "a_sml.mat": LOCS,
     "b.smlm": Table({"n": np.arange(4)}),
     "m.raw": STACK,
     "a.h5": STACK,
@@ -62,6 +63,9 @@ KINDS = {
     "d.csv": Drift([0, 1], np.zeros((2, 3))),
     "d.txt": Drift([0, 1, 2], np.zeros((3, 3)), exact=True, metadata={"voxelsize.x": 0.1}),
     "a.png": FIGURE,
+    "i.png": STACK,
+    "p.html": Document("µ", {"locs": LOCS, "figure": FIGURE}),
+    "t.hdf": Tables({"one": LOCS, "two": Table({"n": np.arange(4)})}),
     "a.svg": FIGURE,
     "a.pdf": FIGURE,
     "a.json": Scalars({"n": 3.0}, units={"n": "nm"}),
@@ -297,7 +301,7 @@ def _files(path):
 
 def test_every_file_behind_a_content_is_named(written, tmp_path):
     for name, path in written.items():
-        if isinstance(KINDS[name], (Figure, Scalars)):
+        if isinstance(KINDS[name], (Figure, Scalars, Document)) or name == "i.png":
             continue
         beside = {"a.hdf5": ["a.yaml"], "m.raw": ["m.yaml"]}
         assert _files(path) == [name, *beside.get(name, [])]

@@ -264,17 +264,19 @@ def test_every_preset_makes_a_camera_with_what_it_leaves_open(name):
         assert "Camera.TrueEMGain" in error.value.message
         given |= {"Camera.TrueEMGain": 150}
     if preset.electrons_per_count is None:
-        given |= {"Camera.ElectronsPerCount": 6, "Camera.ADOffset": 300}
+        given |= {"Camera.ElectronsPerCount": 6}
+    if preset.offset is None:
+        given |= {"Camera.ADOffset": 300}
     camera = Camera.from_metadata(given, shape=SHAPE)
     assert camera.noise_factor == (1.41 if preset.em else 1)
 
 
 def test_own_values_win_over_a_preset():
     camera = Camera.from_metadata(
-        {"Camera.Preset": "Prime 95B", "Camera.ADOffset": 98.5, "voxelsize.x": 0.1, "voxelsize.y": 0.1}, shape=SHAPE
+        {"Camera.Preset": "Zyla 4.2", "Camera.ADOffset": 98.5, "voxelsize.x": 0.1, "voxelsize.y": 0.1}, shape=SHAPE
     )
     assert camera.offset == 98.5
-    assert camera.read_noise == 1.6
+    assert camera.read_noise == 1.4
 
 
 RECIPE = """
@@ -289,24 +291,25 @@ modules:
 def test_a_recipe_names_a_camera(tmp_path):
     tifffile.imwrite(tmp_path / "movie.tif", np.full((6, 24, 32), 120, np.uint16))
     file = tmp_path / "recipe.yaml"
-    file.write_text(RECIPE % ("orca fusion bt", ", Camera.ADOffset: 99"))
+    file.write_text(RECIPE % ("orca flash 4.0 v2", ", Camera.ADOffset: 99"))
     recipe = Recipe.load(file)
     recipe.execute()
     metadata = recipe["small"].metadata
-    assert metadata["Camera.ElectronsPerCount"] == 0.24
+    assert metadata["Camera.ElectronsPerCount"] == 0.46
     assert metadata["Camera.ADOffset"] == 99
-    assert "camera: orca fusion bt" in recipe.to_yaml()
+    assert "camera: orca flash 4.0 v2" in recipe.to_yaml()
     again = Recipe.from_yaml(recipe.to_yaml(), base=tmp_path)
     again.execute()
-    assert again["small"].metadata["Camera.Preset"] == "orca fusion bt"
-    file.write_text(RECIPE % ("orca fusoin bt", ""))
-    with pytest.raises(RecipeInvalid, match="no camera 'orca fusoin bt'"):
+    assert again["small"].metadata["Camera.Preset"] == "orca flash 4.0 v2"
+    file.write_text(RECIPE % ("orca flahs 4.0 v2", ""))
+    with pytest.raises(RecipeInvalid, match="no camera 'orca flahs 4.0 v2'"):
         Recipe.load(file)
 
 
 def test_typical_values_are_told_to_be_typical():
     stack = ImageStack(
-        np.full((4, 24, 32), 120, np.uint16), metadata={"Camera.Preset": "Kinetix", "voxelsize.x": 0.1, "voxelsize.y": 0.1}
+        np.full((4, 24, 32), 120, np.uint16),
+        metadata={"Camera.Preset": "ORCA-Flash4.0 V3", "voxelsize.x": 0.1, "voxelsize.y": 0.1},
     )
     ctx = Context()
     camera_of(ctx, stack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -279,6 +280,49 @@ class TestNeverCalledGood:
             ctx = Context("s")
             verdict = check(ctx, table, shifted(table, drift, ctx), found, np.array([14.0, 14.0, 0.0]))[1]
             assert verdict.word == "failed", (name, verdict.reasons)
+
+    @pytest.mark.parametrize(("first", "last"), [(0, 0), (1, 1), (2_500, 2_501), (4_999, 4_999)])
+    def test_frames_far_away_that_hardly_anything_shows(self, small: tuple[Localizations, Drift], first: int, last: int) -> None:
+        from recipes_modules.drift_apply import shifted
+        from recipes_modules.verdict.check import Found, check
+        from recipes_modules.verdict.methods import Method
+
+        table, truth = small
+        correction = truth.correction.copy()
+        correction[first : last + 1, 0] += 1600.0
+        drift = Drift(truth.frames, correction, error=np.full((len(truth), 3), 1.5), exact=True)
+        ctx = Context("s")
+        found = Found(drift, Method("entropy", deep=False), (), ())
+        verdict = check(ctx, table, shifted(table, drift, ctx), found, np.array([14.0, 14.0, 0.0]))[1]
+        assert verdict.word != "good"
+        told = [re.search(r"lies? ([\d,]+) nm along x from the frames around", reason) for reason in verdict.reasons]
+        assert [float(match[1].replace(",", "")) for match in told if match] == [pytest.approx(1600, abs=8)], verdict.reasons
+
+    def test_one_localization_in_the_first_frame(self) -> None:
+        """A background localization that is alone in frame 0."""
+        table, truth = simulate(12)
+        drift, verdict, _ = measure(table)
+        assert verdict["verdict"] == "good", verdict["reasons"]
+        off = (drift.correction - truth.at(drift.frames))[:, :2]
+        assert np.abs(off - off.mean(axis=0)).max() < 15.0
+
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            {"jump": (200.0, 0.0, 0.0)},
+            {"drift_amplitude": (3000.0, 3000.0, 0.0)},
+            {"drift": "random_walk", "drift_amplitude": (6000.0, 6000.0, 0.0), "n_localizations": 3000},
+            {"n_localizations": 400},
+        ],
+    )
+    def test_right_drifts_are_nowhere_alone(self, parameters: dict[str, object]) -> None:
+        from recipes_modules.verdict.alone import find_alone
+        from recipes_modules.verdict.compare import Moments
+
+        for seed in range(4):
+            table, truth = simulate(seed, **parameters)
+            moments = Moments.of(np.asarray(table["frame"], dtype=np.float64))
+            assert find_alone(truth, moments, np.array([14.0, 14.0, 35.0]), 2) == []
 
     def test_failed_is_an_error_unless_allowed(self) -> None:
         table = two_movies()

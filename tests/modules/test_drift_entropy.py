@@ -165,6 +165,15 @@ class TestTruth:
         assert ctx.messages == []
         assert ctx.warnings == []
 
+    def test_few_localizations_far_away_are_no_jump(self, small: tuple[Localizations, Drift], small_drift: Drift) -> None:
+        """Frames at both ends and one in the middle lie micrometres away; nothing else says so."""
+        table, truth = small
+        off = np.isin(table["frame"], (0, 1, 4_000, len(truth) - 1))
+        ctx = Context("s", wanted=["output_drift"])
+        drift = measure(table.with_columns({"x": table["x"] + np.where(off, 1600.0, 0.0)}), ctx)
+        assert np.abs(difference(drift, small_drift)).max() < 3.0
+        assert not any("jumps" in message for message in ctx.messages)
+
     def test_micrometres_along_z(self) -> None:
         table, truth = simulate(
             3, depth=600.0, axial_precision=35.0, drift_amplitude=(2000.0, 1500.0, 3000.0), drift_roughness=0.1, n_frames=4_000
@@ -417,6 +426,20 @@ class TestSmoother:
         smooth(y, info, extra, level, slope, *prior, mean, variance, shock)
         np.testing.assert_allclose(mean, gain @ y[seen], atol=1e-9)
         np.testing.assert_allclose(variance, np.diag(covariance - gain @ covariance[seen]), atol=1e-9)
+
+    def test_a_jump_needs_events_on_both_sides(self) -> None:
+        from recipes_modules.entropy.smoother import FEWEST, Smoother
+
+        rng = np.random.default_rng(3)
+        level = np.where(np.arange(600) < 200, 0.0, 300.0)
+        y = level + 10 * rng.normal(size=600)
+        y[[0, 400, 599]] += 1000.0
+        few, many = np.full(600, 2.0), np.full(600, FEWEST)
+        found = Smoother(600, 2000.0)(y, np.full(600, 0.01), few)
+        assert list(found.jumps) == [200]
+        assert np.abs(found.mean - level).max() < 10.0
+        # What holds many events is believed.
+        assert {1, 200, 400, 401, 599} <= set(Smoother(600, 2000.0)(y, np.full(600, 0.01), many).jumps)
 
     def test_likelihood(self) -> None:
         from scipy.stats import multivariate_normal

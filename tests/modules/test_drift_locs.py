@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -383,6 +384,19 @@ class TestBadInput:
         ctx = Context("s", wanted=["output_drift"])
         measure(table, ctx, step=2500, window=2500, binsize=60.0, behaviour="plugin")
         assert any("the drift is doubtful" in warning for warning in ctx.warnings)
+
+    def test_windows_too_long_for_the_drift(self) -> None:
+        """A micrometre to and fro; in short windows, or where the drift is straight, nothing is said."""
+        parameters = {"n_localizations": 60_000, "n_frames": 4_000, "field": 8.0, "n_filaments": 12, "precision": 12.0}
+        for drift, window, warned in (("sinusoid", 400, True), ("sinusoid", 50, False), ("linear", 400, False)):
+            module = Locs_Simulate(**parameters, drift=drift, drift_amplitude=(1200.0, 600.0, 0.0), drift_roughness=0.0)
+            made = module.apply(seed=3)
+            ctx = Context("s", wanted=["output_drift"])
+            found = measure(made["output_localizations"], ctx, step=window, window=window, binsize=30.0)
+            told = [re.search(r"may be off by (\d+) nm", warning) for warning in ctx.warnings]
+            assert [match is not None for match in told] == [True] * warned, (drift, window, ctx.warnings)
+            if warned and told[0]:
+                assert 0.5 < found.rmse(made["output_drift"])[0] / float(told[0][1]) < 1.5
 
     def test_localization_far_away(self, small: tuple[Localizations, Drift]) -> None:
         x = small[0]["x"].astype(float)

@@ -1,5 +1,9 @@
 """From a movie to localizations: accuracy against truth and the Cramer-Rao bound, streaming, bad movies, files."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,15 +12,14 @@ from recipes_core import Recipe
 from recipes_core.data import ImageStack, Localizations, Table
 from recipes_core.errors import DataError
 from recipes_core.module import Context
-from recipes_modules import AstigGaussFitFR, AstigGaussMLE, GaussMLE, LatGaussFitFR, Localize, Locs_Fiducials
-from recipes_modules.localize import movie as streaming
+from recipes_modules import AstigGaussFitFR, AstigGaussMLE, GaussLSQ, GaussMLE, LatGaussFitFR, Localize, Locs_Fiducials
 from recipes_modules.localize.base import FitModule
 
 META = {
     "Camera.ADOffset": 100.0, "Camera.ElectronsPerCount": 0.5, "Camera.TrueEMGain": 1.0, "Camera.NoiseFactor": 1.0,
     "Camera.ReadNoise": 1.5, "voxelsize.x": 0.1, "voxelsize.y": 0.1,
 }  # fmt: skip
-FITS = [GaussMLE, AstigGaussMLE, LatGaussFitFR, AstigGaussFitFR]
+FITS = [GaussMLE, GaussLSQ, AstigGaussMLE, LatGaussFitFR, AstigGaussFitFR]
 
 
 def spot(shape, row, column, photons, sigma=1.3):
@@ -66,7 +69,7 @@ def grid():
     return grid_movie(80, every=2)
 
 
-@pytest.mark.parametrize("fit", [GaussMLE, AstigGaussMLE, LatGaussFitFR, AstigGaussFitFR])
+@pytest.mark.parametrize("fit", FITS)
 def test_errors_are_what_they_are_said_to_be(grid, fit):
     movie, truth = grid
     locs = fit(psf_sigma_guess=130.0, start_at=0, background="0:0", detection="matched").apply(movie)["output_localizations"]
@@ -77,11 +80,12 @@ def test_errors_are_what_they_are_said_to_be(grid, fit):
         assert 1.4826 * np.median(np.abs(error / said)) == pytest.approx(1, abs=0.1)
 
 
-def test_maximum_likelihood_reaches_the_bound_and_counts_photons(grid):
+@pytest.mark.parametrize("fit", [GaussMLE, GaussLSQ])
+def test_the_bound_is_reached_and_photons_are_counted(grid, fit):
     from recipes_modules.localize.bound import position_bound
 
     movie, truth = grid
-    locs = GaussMLE(psf_sigma_guess=130.0, background="0:0").apply(movie)["output_localizations"]
+    locs = fit(psf_sigma_guess=130.0, background="0:0").apply(movie)["output_localizations"]
     rows, dx, dy = errors_of(locs, truth)
     n = np.ones(len(truth))
     bound = position_bound(truth[:, 1] / 100, truth[:, 2] / 100, 1000 * n, 20 * n, 1.3 * n, 1.3 * n, variance=2.25) * 100
@@ -114,9 +118,9 @@ def test_pyme_fit_gives_peaks_in_adu(grid):
 def test_results_do_not_depend_on_threads_or_blocks(monkeypatch, fit):
     movie, _ = grid_movie(150, every=3, seed=1)
     fit = fit(start_at=5)
-    monkeypatch.setattr(streaming, "BLOCK_PIXELS", 1)
+    monkeypatch.setattr(FitModule, "block_pixels", 1)
     tables = [fit.apply(movie, ctx=Context("fit", n_threads=n, wanted=["output_localizations"])) for n in (1, 2, 3)]
-    monkeypatch.setattr(streaming, "BLOCK_PIXELS", 2**24)
+    monkeypatch.setattr(FitModule, "block_pixels", 2**24)
     tables.append(fit.apply(movie))
     first = tables[0]["output_localizations"]
     assert len(first) > 300
@@ -143,7 +147,7 @@ modules:
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr(streaming, "BLOCK_PIXELS", 1)
+    monkeypatch.setattr(FitModule, "block_pixels", 1)
     movie, _ = grid_movie(256, every=4, seed=2, shape=(32, 32))
     path = movie.save(tmp_path / "movie.tif")
     real, done, fails = base.localize_block, [], [128]
@@ -259,6 +263,28 @@ def test_movies_without_spots(fit):
         locs = fit(start_at=0).apply(movie)["output_localizations"]
         assert len(locs) == 0
         assert set(fit.fit_columns) == set(locs.columns)
+
+
+def test_the_first_run_of_all_is_told(tmp_path):
+    """In a process of its own, with nothing compiled; then in another one that finds all compiled."""
+    program = (
+        "import numpy as np\n"
+        "from recipes_core.data import ImageStack\n"
+        "from recipes_core.module import Context\n"
+        "from recipes_modules.localize.compiling import MESSAGE, told\n"
+        "from recipes_modules.localize.filters import gaussian_taps, smoothed\n"
+        "ctx = Context('fit')\n"
+        "with told(ctx):\n"
+        "    for _ in range(2):\n"
+        "        smoothed(np.ones((16, 16), np.float32), gaussian_taps(1.0))\n"
+        "print(ctx.messages.count(MESSAGE))\n"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    said = [
+        subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+    assert said == ["1\n", "0\n"]
 
 
 # -- settings, files, other fits ----------------------------------------------------------------------------------------------

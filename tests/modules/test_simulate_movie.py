@@ -399,3 +399,31 @@ def test_inputs_that_cannot_be_used():
     late = Localizations({"frame": [50], "x": [0.0], "y": [0.0]})
     with pytest.raises(DataError, match="no row of the structure lies in frames 0 to 39"):
         simulate({"input_structure": late}, blinking="as_given")
+
+
+def test_beads_shine_in_every_frame_and_move_with_the_drift():
+    drift = Drift(np.arange(40), np.column_stack([np.linspace(0, 300, 40), np.linspace(0, -200, 40), np.zeros(40)]))
+    settings = {"n_frames": 40, "size": (48, 64), "emitters_per_frame": 5, "n_beads": 3, "bead_photons": 5000, "margin": 1000.0}
+    truth = Movie_Simulate(**settings).apply(input_drift=drift, ctx=Context("movie", seed=1))["output_localizations"]
+    assert (np.diff(truth["frame"]) >= 0).all()
+    beads = truth.select(truth["site"] == -2)
+    assert np.array_equal(np.bincount(beads["frame"]), np.full(40, 3))
+    assert set(beads["photons"]) == {5000}
+    assert set(truth["site"]) == {-1, -2}
+    for k in range(3):
+        np.testing.assert_allclose(beads["x"][k::3] - beads["x"][k], np.linspace(0, -300, 40), atol=0.01)
+        np.testing.assert_allclose(beads["y"][k::3] - beads["y"][k], np.linspace(0, 200, 40), atol=0.01)
+
+
+def test_a_scan_moves_the_sample_along_z():
+    settings = {
+        "n_frames": 21,
+        "size": (48, 48),
+        "emitters_per_frame": 0,
+        "n_beads": 2,
+        "psf": "astigmatic",
+        "focus": (200.0, -200.0),
+    }
+    truth = Movie_Simulate(scan_step=50.0, **settings).apply(ctx=Context("movie", seed=2))["output_localizations"]
+    np.testing.assert_allclose(truth["z"][::2], np.arange(-500, 501, 50), atol=0.01)
+    assert truth["sigma_x"][2 * np.argmin(abs(truth["z"][::2] - 200))] == pytest.approx(130, rel=1e-3)

@@ -13,6 +13,9 @@ from recipes_modules.correlation.windows import TimeWindows, cut_windows
 
 Floats = npt.NDArray[np.float64]
 
+SAMPLE = 100_000
+"""Localizations that are enough for the middle of a field."""
+
 
 @dataclass
 class Cloud:
@@ -76,8 +79,8 @@ def make_cloud(table: Localizations, step: int, window: int, *, deep: bool, part
     positions = np.empty((len(frames), len(names)), np.float32)
     for axis, name in enumerate(names):
         column = chosen[name]
-        low, high = float(column.min()), float(column.max())
-        centre[axis] = (low + high) / 2
+        # The middle localization, not the middle of the field: what lies far away must not cost the others their digits.
+        centre[axis] = float(np.median(column[:: max(1, len(column) // SAMPLE)]))
         positions[:, axis] = windows.sort(column).astype(np.float64, copy=False) - centre[axis]
     if np.ptp(positions[:, 0]) == 0 and np.ptp(positions[:, 1]) == 0:
         raise DataError("all localizations have the same position, so nothing shows a drift.", code="D415")

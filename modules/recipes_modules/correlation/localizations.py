@@ -30,8 +30,6 @@ SEARCH_KERNEL = 1.0
 REFINE_PIXELS, REFINE_NM = 2, 120.0
 """The refinement looks for a peak within so many pixels of the search, or so many nm if that is more."""
 
-HIDDEN = 0.5
-"""Part of the motion within windows that their halves do not show."""
 MOST_IN_DOUBT = 0.2
 """Up to this part of the windows may be left out for doubts; where more are, it is the doubts that are doubtful."""
 LOST = 0.3
@@ -117,7 +115,7 @@ def estimate(ctx: Context, cloud: Cloud, settings: Settings, *, keep_correlation
 def _with_motion(solution: Solution, apart: int) -> Solution:
     if solution.error is None:
         return solution
-    motion = HIDDEN * motion_within(solution.positions, solution.error, apart)
+    motion = motion_within(solution.positions, solution.error, apart)
     return replace(solution, error=np.where(solution.error > 0, np.sqrt(solution.error**2 + motion), solution.error))
 
 

@@ -45,7 +45,10 @@ MOST_REPEATS = 6
 FEW = 0.7
 """Neighbours below which the density is that of single molecules."""
 FLAT = 1.1
-"""Excess of curvature below which noise rather than structure shapes the density."""
+"""Excess of curvature below which noise rather than structure may shape the density."""
+FLATTEST, NOISE_2D, NOISE_3D, NOISY = 0.5, 0.25, 0.18, 0.1
+"""Where more than `FLATTEST` is left, it does so if it makes up this part of the squared scores. Independent events, so many near
+each other, give scores of this mean square by chance, over their number and the squared kernel."""
 PLENTY = 100_000
 """Events that are too many for chance."""
 
@@ -168,7 +171,7 @@ class Estimator:
                 continue
             if found.neighbours[axes][0] < FEW:
                 yield f"along {name}: localizations are so few that most have no other within {kernel:.0f} nm"
-            elif found.excess[axes].min() < FLAT:
+            elif found.excess[axes].min() < FLAT and not _dense(found, axes):
                 yield f"along {name}: the localizations show hardly any structure at {kernel:.0f} nm"
         lateral = found.drift[:, :2].std(axis=0), np.sqrt(found.variance[:, :2].mean(axis=0))
         if len(self.events) < PLENTY and (lateral[0] > 3 * lateral[1]).any():
@@ -254,7 +257,7 @@ class Estimator:
         drift = self.found.drift
         scores = score_round(events, drift, kernel, deep=deep, map_=self.map_, n_parts=self.n_parts)
         before = drift[:, list(axes)].copy()
-        made = self._smooth(scores, drift, np.ones(3), axes, last=False)
+        made = self._smooth(scores, drift, np.ones(3), events.per_frame, axes, last=False)
         self.jumps = [frame for smoothed in made for frame in smoothed.jumps]
         change = drift[:, list(axes)] - before
         self.freedom = float((scores.info[:, list(axes)] * self.found.variance[:, list(axes)]).sum())
@@ -262,9 +265,12 @@ class Estimator:
             self.report(kernel, scores, self)
         return scores, float(np.sqrt(np.mean((change - change.mean(axis=0)) ** 2)))
 
-    def _smooth(self, scores: Scores, before: Floats, factor: Floats, axes: tuple[int, ...], *, last: bool) -> list[Smoothed]:
+    def _smooth(
+        self, scores: Scores, before: Floats, factor: Floats, counts: Floats, axes: tuple[int, ...], *, last: bool
+    ) -> list[Smoothed]:
         def one(axis: int) -> Smoothed:
-            return self.smoothers[axis](before[:, axis] + scores.step[:, axis], scores.info[:, axis] / factor[axis], average=last)
+            measured = before[:, axis] + scores.step[:, axis]
+            return self.smoothers[axis](measured, scores.info[:, axis] / factor[axis], counts, average=last)
 
         made = list(self.map_(one, axes))
         for axis, smoothed in zip(axes, made, strict=True):
@@ -281,13 +287,21 @@ class Estimator:
         chosen = list(axes)
         factor = np.ones(3)
         factor[chosen] = inflation(self.events, before, scores, chosen, 3 * kernel[0], self.map_)
-        made = self._smooth(scores, before, factor, axes, last=True)
+        made = self._smooth(scores, before, factor, self.events.per_frame, axes, last=True)
         found = self.found
         for axis in axes:
             found.kernel[axis], found.information[axis] = kernel[axis], scores.information[axis]
             found.neighbours[axis] = scores.neighbours
             found.excess[axis], found.inflation[axis] = scores.excess[axis], factor[axis]
         found.smoothed = [*found.smoothed[:2], *made][-3:] if len(made) < 3 else made
+
+
+def _dense(found: Estimate, axes: slice) -> bool:
+    """Whether events are so many that what they show cannot be noise."""
+    excess, kernel = found.excess[axes], found.kernel[axes]
+    power = found.information[axes] / np.maximum(excess, 1e-9) ** 2
+    noise = (NOISE_3D if axes.start == 2 else NOISE_2D) / (found.neighbours[axes] * kernel**2)
+    return bool(((excess > FLATTEST) & (noise < NOISY * power)).all())
 
 
 def _narrower(kernel: float, scores: Scores, axes: tuple[int, ...], least: float, *, deep: bool) -> float:

@@ -85,6 +85,13 @@ class Events:
         count_groups(self.group, counts)
         return counts
 
+    @cached_property
+    def per_frame(self) -> Floats:
+        """Number of events of each frame."""
+        counts = np.zeros(self.n_frames)
+        count_groups(self.frame, counts)
+        return counts
+
     def ranges(self, n: int) -> list[tuple[int, int]]:
         """Rows cut into at most `n` ranges of nearly equal length."""
         edges = np.linspace(0, len(self), min(n, max(1, len(self))) + 1).astype(int)

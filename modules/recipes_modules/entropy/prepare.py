@@ -71,7 +71,7 @@ def prepare(table: Localizations, *, deep: bool, channel: str, map_: Map) -> Pre
         chosen = chosen.select(rows)
     frames = chosen["frame"] if chosen["frame"].dtype.kind in "iu" else chosen.frames
     first, last = int(frames.min()), int(frames.max())
-    _check_frames(first, last)
+    check_length(first, last)
     order = None if in_order(frames) else np.argsort(frames, kind="stable")
 
     def column(name: str) -> Floats32:
@@ -98,7 +98,8 @@ def prepare(table: Localizations, *, deep: bool, channel: str, map_: Map) -> Pre
     return Prepared(events, first, ratio, len(rows) - n, n_channels)
 
 
-def _check_frames(first: int, last: int) -> None:
+def check_length(first: int, last: int) -> None:
+    """Raise DataError where a movie from frame `first` to `last` shows no drift, or is too long to be one."""
     length = last - first + 1
     if length == 1:
         raise DataError(

@@ -9,6 +9,7 @@ a smooth curve. Backward recursions: de Jong (1989, doi:10.1080/01621459.1989.10
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,9 @@ Floats = npt.NDArray[np.float64]
 LANES = 8
 """Parameter sets whose likelihood is computed side by side: the recursion waits for its own divisions."""
 MOST_JUMPS = 20
+FEWEST = 25
+"""Events before a jump and after it: fewer may be off by any distance, for their scores are not distributed normally."""
+MOST_LEFT_OUT = 20
 ROUGHLY = 8192
 """Measurements from which a roughness is learned that need not be known well."""
 _STEP = math.log(10.0)
@@ -186,6 +190,24 @@ def in_bins(y: Floats, info: Floats, extra: Floats, bins: int) -> tuple[Floats, 
     return means, sums, jumps
 
 
+def _few_events(frame: int, jumps: Iterable[int], before: Floats) -> slice | None:
+    """The frames on one side of a jump, as far as the next one, where they hold fewer than `FEWEST` events; None otherwise.
+
+    Parameters
+    ----------
+    before : array (n + 1,)
+        Events before each frame.
+    """
+    n = len(before) - 1
+    sides = (
+        slice(max((other for other in jumps if other < frame), default=0), frame),
+        slice(frame, min((other for other in jumps if other > frame), default=n)),
+    )
+    held = [before[side.stop] - before[side.start] for side in sides]
+    k = int(np.argmin(held))
+    return sides[k] if held[k] < FEWEST else None
+
+
 class Smoother:
     """Smooths one coordinate of a drift; remembers its roughness from one use to the next.
 
@@ -205,26 +227,37 @@ class Smoother:
         self.jump_at = jump_at
         self.roughness: Roughness | None = None
 
-    def __call__(self, y: Floats, info: Floats, *, average: bool = False) -> Smoothed:
+    def __call__(self, y: Floats, info: Floats, counts: Floats, *, average: bool = False) -> Smoothed:
         """Smooth measurements `y` of inverse variance `info`.
+
+        Where few events lie far from all others, they are left out rather than followed by a jump to and fro.
 
         Parameters
         ----------
+        counts : array (n,)
+            Events of each frame.
         average : bool
             Where the data leave the roughness open, average over what it may be: the variance then counts that too.
         """
-        y, info = np.ascontiguousarray(y), np.ascontiguousarray(info)
+        y, info = np.ascontiguousarray(y), np.array(info)
+        before = np.concatenate([[0.0], np.cumsum(counts)])
         extra = np.zeros(self.n)
         jumps: dict[int, float] = {}
         # Roughness need not be known well before the end.
         bins = 1 if average else -(-self.n // ROUGHLY)
         likelihood = self._learn(y, info, extra, bins)
         mean, variance, shock = self._smooth(y, info, extra, self.roughness)
-        for _ in range(MOST_JUMPS):
+        for _ in range(MOST_JUMPS + MOST_LEFT_OUT):
             frame = int(np.argmax(np.abs(shock)))
-            if abs(shock[frame]) < self.jump_at or frame in jumps:
+            if abs(shock[frame]) < self.jump_at or frame in jumps or len(jumps) == MOST_JUMPS:
                 break
-            jumps[frame] = extra[frame] = self.reach**2
+            few = _few_events(frame, jumps, before)
+            if few is None:
+                jumps[frame] = extra[frame] = self.reach**2
+            else:
+                # Without them, what looked like jumps may be none.
+                info[few], extra[:] = 0, 0
+                jumps.clear()
             likelihood = self._learn(y, info, extra, bins)
             mean, variance, shock = self._smooth(y, info, extra, self.roughness)
         if average:
@@ -333,7 +366,7 @@ class Smoother:
         values = coarse._values([(a * bins, b * bins**3) for a, b in tries], *in_bins(y, info, extra, bins))
         chosen = np.flatnonzero(values > values.max() - _UNLIKELY)
         # Far more than these would differ from each other by nothing.
-        chosen = chosen[np.argsort(values[chosen])[::-1]][: 4 * LANES]
+        chosen = chosen[np.argsort(values[chosen])[::-1]][: 2 * LANES]
         weights = np.exp(values[chosen] - values[chosen].max())
         weights /= weights.sum()
         first, second = np.zeros(self.n), np.zeros(self.n)

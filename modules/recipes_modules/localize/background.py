@@ -23,7 +23,7 @@ def background_part(value: Any, least: Any, most: Any) -> Any:
     return value if least <= value <= most else np.float32(0.5) * (least + most)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _accumulate(frame: Any, caps: Any, sign: Any, sums: Any) -> None:
     clips = caps.shape[0] > 0
     for y in range(sums.shape[0]):
@@ -37,7 +37,7 @@ def _accumulate(frame: Any, caps: Any, sign: Any, sums: Any) -> None:
                 out[x] += sign * row[x]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _exchange(new: Any, old: Any, caps: Any, sums: Any) -> None:
     clips = caps.shape[0] > 0
     for y in range(sums.shape[0]):
@@ -51,7 +51,7 @@ def _exchange(new: Any, old: Any, caps: Any, sums: Any) -> None:
                 out[x] += come[x] - go[x]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def advance_sum(ring: Any, caps: Any, sums: Any, held: Any, low: int, high: int) -> None:
     """Make `sums` the sum of the frames from `low` to `high`; `held` says which ones it holds.
 
@@ -75,7 +75,7 @@ def advance_sum(ring: Any, caps: Any, sums: Any, held: Any, low: int, high: int)
         held[0] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def renew_caps(
     ring: Any, low: int, high: int, level: Any, scale: Any, variance: Any, shot: Any, clip: Any, sums: Any, held: Any, caps: Any
 ) -> None:
@@ -100,7 +100,7 @@ def renew_caps(
     held[0] = held[1] = -1
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _place(values: Any, n: int, gone: Any, come: Any) -> None:
     """Replace the value `gone` of `n` sorted ones by `come`."""
     k = 0
@@ -115,7 +115,7 @@ def _place(values: Any, n: int, gone: Any, come: Any) -> None:
     values[k] = come
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def advance_sorted(ring: Any, ordered: Any, held: Any, low: int, high: int) -> None:
     """Make `ordered` (y, x, n) hold the values of the frames from `low` to `high` in order; see `advance_sum`."""
     room = ring.shape[0]
@@ -144,7 +144,7 @@ def advance_sorted(ring: Any, ordered: Any, held: Any, low: int, high: int) -> N
         held[0] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def percentile_of(ordered: Any, n: int, part: float, result: Any) -> None:
     """The value of rank ``int(n * part)`` of each pixel, moved by what the median image lies above it, in the median: PYME's rule."""
     rank = min(int(n * part), n - 1)
@@ -163,7 +163,7 @@ def percentile_of(ordered: Any, n: int, part: float, result: Any) -> None:
             result[y, x] += shift
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _even_level(tile: Any) -> Any:
     """Mean of a tile without its spots: what lies more than 2.5 standard deviations from the mean is left out, three times."""
     low, high = np.float32(-np.inf), np.float32(np.inf)
@@ -187,7 +187,7 @@ def _even_level(tile: Any) -> Any:
     return np.float32(mean)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def neighbourhood(frame: Any, result: Any) -> None:
     """Smooth background of a frame from the means of tiles without their spots."""
     height, width = frame.shape

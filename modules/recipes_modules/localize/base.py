@@ -14,7 +14,7 @@ from recipes_core.errors import DataError
 from recipes_core.module import Context, ModuleBase
 from recipes_core.ports import Bool, Choice, FilePath, Float, Input, Int, ListOf, Output, Range, Str
 from recipes_modules.localize.camera import Camera
-from recipes_modules.localize.movie import Fit, Gathered, Job, block_length, localize_block, spans
+from recipes_modules.localize.movie import BLOCK_PIXELS, Fit, Gathered, Job, block_length, localize_block, reads_of, spans
 from recipes_modules.localize.window import Window, window_of
 
 Array = npt.NDArray[Any]
@@ -145,6 +145,8 @@ class FitModule(SpotFinder):
 
     fit_columns: ClassVar[tuple[str, ...]] = COMMON
     own_settings: ClassVar[tuple[str, ...]] = ()
+    block_pixels: ClassVar[int] = BLOCK_PIXELS
+    """A block has about so many pixels; slow fits take fewer."""
 
     output_localizations = Output(Localizations, "Localizations", desc="one row a fitted spot")
     output_fiducials = Output(
@@ -174,12 +176,21 @@ class FitModule(SpotFinder):
         return job
 
     def run(self, ctx: Context, input_image: ImageStack) -> dict[str, Any]:
+        from recipes_modules.localize.compiling import told
+
+        with told(ctx):
+            return self._localized(ctx, input_image)
+
+    def _localized(self, ctx: Context, input_image: ImageStack) -> dict[str, Any]:
         job = self.prepared(ctx, self.job(ctx, input_image, beads=self.track_fiducials and ctx.wanted("output_fiducials")))
         stop = input_image.n_frames
         gathered, tracks = Gathered(ctx.scratch), Gathered(ctx.scratch)
         notes = np.zeros(4, np.int64)
-        blocks = list(spans(self.start_at, stop, block_length(input_image.shape, len(job.window))))
-        for (_, end), found in zip(blocks, ctx.map(partial(localize_block, job), blocks, keep="frames"), strict=True):
+        reads = partial(reads_of, job, f"{type(self).name()} {type(self).version}")
+        blocks = list(spans(self.start_at, stop, block_length(input_image.shape, len(job.window), self.block_pixels)))
+        for (_, end), found in zip(
+            blocks, ctx.map(partial(localize_block, job), blocks, keep="frames", reads=reads), strict=True
+        ):
             notes += found[":notes"]
             gathered.add({name: values for name, values in found.items() if ":" not in name})
             beads = {name.removeprefix("bead:"): values for name, values in found.items() if name.startswith("bead:")}

@@ -143,7 +143,7 @@ def workspace(shape: tuple[int, int], settings: Detection) -> tuple[Floats, Floa
     return line, frames[0], frames[1], frames[2], border_gain(first, shape[0]), border_gain(first, shape[1])
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _difference(frame: Any, background: Any, result: Any) -> None:
     for y in range(frame.shape[0]):
         data, behind, out = frame[y], background[y], result[y]
@@ -151,7 +151,7 @@ def _difference(frame: Any, background: Any, result: Any) -> None:
             out[x] = data[x] - behind[x]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _positive_difference(frame: Any, background: Any, result: Any) -> None:
     for y in range(frame.shape[0]):
         data, behind, out = frame[y], background[y], result[y]
@@ -159,7 +159,7 @@ def _positive_difference(frame: Any, background: Any, result: Any) -> None:
             out[x] = max(data[x] - behind[x], np.float32(0))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _in_noise(background: Any, variance: Any, shot: Any, gain: Any, across: Any, out: Any) -> None:
     """A filtered line in units of its noise. What lies below half an electron of variance counts as that."""
     for x in range(out.shape[0]):
@@ -167,20 +167,20 @@ def _in_noise(background: Any, variance: Any, shot: Any, gain: Any, across: Any,
         out[x] /= np.sqrt(gain * across[x] * max(level, np.float32(0.25)))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _in_pixel_noise(wide: Any, frame: Any, variance: Any, shot: Any, least: Any, out: Any) -> None:
     for x in range(out.shape[0]):
         noise = np.sqrt(variance[x] + shot * (max(frame[x], least) + np.float32(1)))
         out[x] = max(out[x] - wide[x], np.float32(0)) / noise
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _minus(wide: Any, out: Any) -> None:
     for x in range(out.shape[0]):
         out[x] = max(out[x] - wide[x], np.float32(0))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def matched_filter(frame: Any, background: Any, variance: Any, doubt: Any, taps: Any, numbers: Any, work: Any) -> Any:
     """The filtered frame in units of noise; it lies in the workspace."""
     line, clean, half, score, down, across = work
@@ -193,13 +193,13 @@ def matched_filter(frame: Any, background: Any, variance: Any, doubt: Any, taps:
     return score
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _matched(frame: Any, background: Any, variance: Any, doubt: Any, taps: Any, numbers: Any, work: Any) -> Any:
     score = matched_filter(frame, background, variance, doubt, taps, numbers, work)
     return _maxima(score, background, variance, taps, doubt, numbers, work)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _bandpass(frame: Any, background: Any, variance: Any, narrow: Any, wide: Any, numbers: Any, work: Any) -> Any:
     line, clean, half, score, _, _ = work
     shot, least, absolute = numbers[4], numbers[5], numbers[7] > 0
@@ -218,7 +218,7 @@ def _bandpass(frame: Any, background: Any, variance: Any, narrow: Any, wide: Any
     return _regions(score, numbers[0], int(numbers[3]))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _room(found: Any, n: int) -> Any:
     if n < found.shape[0]:
         return found
@@ -230,7 +230,7 @@ def _room(found: Any, n: int) -> Any:
     return larger
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _around(background: Any, variance: Any, shot: Any, taps: Any, y: int, x: int) -> Any:
     """Variance of the pixels around one, and its part that is shot noise, each weighted as the filter's noise is (weights sum to 1)."""
     height, width = background.shape
@@ -249,7 +249,7 @@ def _around(background: Any, variance: Any, shot: Any, taps: Any, y: int, x: int
     return total / weights, light / weights
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _maxima(score: Any, background: Any, variance: Any, taps: Any, doubt: Any, numbers: Any, work: Any) -> Any:
     """Maxima of 3 x 3 pixels above the threshold; of equal neighbours the first one.
 
@@ -291,7 +291,7 @@ def _maxima(score: Any, background: Any, variance: Any, taps: Any, doubt: Any, n
     return found[:n].copy()
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _region(score: Any, threshold: Any, edge: int, y: int, x: int, stack: Any) -> Any:
     """Bounds of the region around a pixel, and its height; its pixels in `stack`, negative in `score` so that they count once."""
     height, width = score.shape
@@ -319,7 +319,7 @@ def _region(score: Any, threshold: Any, edge: int, y: int, x: int, stack: Any) -
     return top, bottom, left, right, peak, stack
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _regions(score: Any, threshold: Any, edge: int) -> Any:
     """Centroids of connected regions above the threshold, weighted over the rectangle around each."""
     height, width = score.shape
@@ -346,7 +346,7 @@ def _regions(score: Any, threshold: Any, edge: int) -> Any:
     return found[:n].copy()
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _kept(found: Any, radius: float, clumps: bool) -> Any:
     """Mask that leaves out spots with a neighbour (clumps), or with a brighter one, within `radius`.
 

@@ -52,25 +52,25 @@ def mirrored(index: int, n: int) -> int:
     return index if index < n else period - 1 - index
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _weigh(line: Any, tap: Any, result: Any) -> None:
     for x in range(result.shape[0]):
         result[x] = tap * line[x]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _add_pair(left: Any, right: Any, tap: Any, result: Any) -> None:
     for x in range(result.shape[0]):
         result[x] += tap * (left[x] + right[x])
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _add_two_pairs(left: Any, right: Any, left2: Any, right2: Any, tap: Any, tap2: Any, result: Any) -> None:
     for x in range(result.shape[0]):
         result[x] += tap * (left[x] + right[x]) + tap2 * (left2[x] + right2[x])
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def along_x(image: Any, taps: Any, line: Any, result: Any) -> None:
     """Filter each row of `image` (y, x); `line` has room for a row and the filter's reach on both sides."""
     height, width = image.shape
@@ -96,7 +96,7 @@ def along_x(image: Any, taps: Any, line: Any, result: Any) -> None:
             _add_pair(line[:width], line[2 * radius : 2 * radius + width], taps[j], out)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def along_y(image: Any, taps: Any, y: int, out: Any) -> None:
     """Row `y` of `image` (y, x) filtered along y."""
     height = image.shape[0]
@@ -114,7 +114,7 @@ def along_y(image: Any, taps: Any, y: int, out: Any) -> None:
         _add_pair(image[mirrored(y - j, height)], image[mirrored(y + j, height)], taps[j], out)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def smoothed(image: Any, taps: Any) -> Any:
     """A filtered copy of `image` (y, x; float32); the border is a mirror."""
     height, width = image.shape

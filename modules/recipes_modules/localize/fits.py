@@ -27,14 +27,18 @@ def mle(spots: Spots, settings: Mapping[str, Any]) -> dict[str, Array]:
         "mle", settings["model"], spots.half, spots.sigma, settings.get("spread"), noise_factor=spots.camera.noise_factor
     )
     found = _fit(spots, how)
-    width_x, width_y = _pixels_wide(found, spots)
-    columns = _shared(found, spots) | {
-        "photons": found["photons"],
-        "A": found["photons"] / (2 * np.pi * width_x * width_y) * spots.camera.counts_per_electron,
-        "error_photons": found["error_photons"],
-        "log_likelihood": -0.5 * found["deviance"],
-    }
+    columns = _counted(found, spots) | {"log_likelihood": -0.5 * found["deviance"]}
     return _single(columns) | {"result_code": found["result_code"].astype(np.int32)}
+
+
+def gauss_lsq(spots: Spots, settings: Mapping[str, Any]) -> dict[str, Array]:
+    """Least squares of a Gaussian integrated over pixels, each weighted by the variance that the model expects.
+
+    `settings` hold the ``model`` (fixed, sigma, sigma_xy).
+    """
+    how = FitSettings("lsq", settings["model"], spots.half, spots.sigma, noise_factor=spots.camera.noise_factor)
+    found = _fit(spots, how)
+    return _single(_counted(found, spots)) | {"result_code": found["result_code"].astype(np.int32)}
 
 
 def lsq(spots: Spots, settings: Mapping[str, Any]) -> dict[str, Array]:
@@ -63,6 +67,16 @@ def lsq(spots: Spots, settings: Mapping[str, Any]) -> dict[str, Array]:
 def _fit(spots: Spots, how: FitSettings) -> dict[str, Array]:
     background = spots.backgrounds if len(spots.backgrounds) else None
     return fit_spots(spots.frames, spots.rows, spots.columns, spots.index, spots.variance, how, background)
+
+
+def _counted(found: Mapping[str, Array], spots: Spots) -> dict[str, Array]:
+    """Columns of the models that are integrated over pixels."""
+    width_x, width_y = _pixels_wide(found, spots)
+    return _shared(found, spots) | {
+        "photons": found["photons"],
+        "A": found["photons"] / (2 * np.pi * width_x * width_y) * spots.camera.counts_per_electron,
+        "error_photons": found["error_photons"],
+    }
 
 
 def _pixels_wide(found: Mapping[str, Array], spots: Spots) -> tuple[Array, Array]:

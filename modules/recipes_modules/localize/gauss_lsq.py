@@ -39,7 +39,7 @@ _MOST_DAMPING = 1e7
 _SIZES = np.array(SIZES)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def measured_weights(
     frames: Any, frame: int, top: int, left: int, ny: int, nx: int, variances: Any, added: Any, excess: float, floor: float, weights: Any
 ) -> None:  # fmt: skip
@@ -73,7 +73,7 @@ def sandwich_weights(added: Any, mu: Any, weights: Any, result: Any) -> None:
         result[i] = weights[i] * weights[i] * max(mu[i] + added[i], np.float32(0.01)) if inside else np.float32(0)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def fit_lsq(
     frames: Any, index: Any, rows: Any, columns: Any, half: int, variances: Any, background: Any, model: int, widths: Any, curves: Any,
     weighting: int, floor: float, excess: float, tolerance: float, most: int,
@@ -215,7 +215,7 @@ def fit_lsq(
     return out, errors, quality, how
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def begin(model: int, widths: Any, curves: Any, theta: Any) -> None:
     """Complete the start values: widths, depth, slopes, and for the sampled models the height in place of the number."""
     theta[4:] = 0.0
@@ -229,7 +229,7 @@ def begin(model: int, widths: Any, curves: Any, theta: Any) -> None:
         theta[2] /= 2.0 * math.pi * widths[0] * widths[1]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def spread(covariance: Any, matrix: Any, p: int) -> None:
     """Diagonal of ``covariance matrix covariance`` into the diagonal of `covariance`; of both the lower triangle counts."""
     found = np.empty(p)

@@ -57,7 +57,7 @@ def deviance(data: Any, added: Any, mu: Any) -> float:
     return 2.0 * total
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def fit_mle(
     frames: Any, index: Any, rows: Any, columns: Any, half: int, variances: Any, background: Any, model: int, widths: Any, spread: float,
     curves: Any, excess: float, tolerance: float, most: int,

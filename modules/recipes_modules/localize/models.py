@@ -139,7 +139,7 @@ def add_plane(x: float, y: float, slope_x: float, slope_y: float, ny: int, wide:
             rows[p + 1, i, j] = v
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def limits(model: int, ny: int, nx: int, least: float, curves: Any, low: Any, high: Any) -> None:
     """Range of each parameter; `least` is the smallest variance that a pixel has beside the model's own."""
     low[:] = -np.inf
@@ -158,7 +158,7 @@ def limits(model: int, ny: int, nx: int, least: float, curves: Any, low: Any, hi
         low[2] = 1e-3
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def first_steps(model: int, theta: Any, curves: Any, longest: Any) -> None:
     """The longest step that each parameter may make at first, from its start values."""
     longest[:] = np.inf
@@ -172,7 +172,7 @@ def first_steps(model: int, theta: Any, curves: Any, longest: Any) -> None:
             longest[5] = 0.4 * theta[5]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def advance(theta: Any, p: int, step: Any, longest: Any, low: Any, high: Any) -> bool:
     """Make a step within the limits, which `step` then holds; True where no parameter but the background is at an end of its range."""
     free = True

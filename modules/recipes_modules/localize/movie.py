@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recipes_core.data import ImageStack
+from recipes_core.module.context import Reads
 from recipes_core.module.scratch import Scratch
 from recipes_modules.localize.camera import Camera, fit_map
 from recipes_modules.localize.window import Window
@@ -49,6 +51,8 @@ class Spots:
     sigma : float
         Width of the PSF to start from, pixels.
     camera : Camera
+    behind : array (t, y, x), float32, optional
+        Background that the detection took, photoelectrons.
     """
 
     frames: Floats
@@ -60,6 +64,7 @@ class Spots:
     half: int
     sigma: float
     camera: Camera
+    behind: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -182,9 +187,9 @@ def _with_maps(values: dict[str, Any]) -> Job:
     return replace(job, camera=replace(job.camera, **maps))
 
 
-def block_length(shape: tuple[int, int, int, int], window: int) -> int:
-    """Frames in a block: fixed by the size of a frame and the background's window alone."""
-    n = max(BLOCK_PIXELS // max(1, shape[2] * shape[3]), 2 * window)
+def block_length(shape: tuple[int, int, int, int], window: int, pixels: int = BLOCK_PIXELS) -> int:
+    """Frames in a block of about so many pixels: fixed by the size of a frame and the background's window alone."""
+    n = max(pixels // max(1, shape[2] * shape[3]), 2 * window)
     return max(1, -(-n // ALIGN)) * ALIGN
 
 
@@ -220,11 +225,12 @@ def localize_block(job: Job, span: tuple[int, int]) -> dict[str, Array]:
         notes[:3] += len(chunk.index), chunk.saturated, chunk.empty
         spots = Spots(
             chunk.frames, chunk.backgrounds if job.subtract else none, variance, chunk.index, chunk.rows, chunk.columns,
-            job.half, job.sigma, job.camera,
+            job.half, job.sigma, job.camera, chunk.backgrounds,
         )  # fmt: skip
-        found = job.fit(spots, job.settings)
-        frame = (chunk.index + chunk.first).astype(np.int32)
-        parts.append({"frame": frame, **found, "detection": chunk.scores})
+        found = dict(job.fit(spots, job.settings))
+        # A fit that finds more or fewer emitters than there are spots says in which frame each is, and how it stands out of the noise.
+        frame = (found.pop("index", chunk.index) + chunk.first).astype(np.int32)
+        parts.append({"frame": frame, "detection": chunk.scores, **found})
         if job.beads is not None:
             tracked.append(track(chunk, variance, job.camera, job.beads))
     made = {name: _one_nan(np.concatenate([part[name] for part in parts])) for name in parts[0]}
@@ -238,6 +244,30 @@ def _one_nan(values: Array) -> Array:
     if values.dtype.kind == "f":
         values[np.isnan(values)] = np.nan
     return values
+
+
+def reads_of(job: Job, fit: str, span: tuple[int, int]) -> Reads:
+    """All that `localize_block` follows from: the frames that it reads, and everything else as text."""
+    first, stop = job.window.reach(*span)
+    values = {item.name: getattr(job, item.name) for item in fields(job) if item.name not in ("stack", "maps")}
+    # Of the length of the movie only what is read for the background counts, and that is among the frames.
+    values["window"] = replace(job.window, n_frames=stop)
+    return Reads(f"{fit} {span} {_as_text(values)}", job.stack, first, stop)
+
+
+def _as_text(value: Any) -> str:
+    """The same text for values that mean the same, whatever process they live in."""
+    if isinstance(value, np.ndarray):
+        return f"array {value.dtype.str} {value.shape} {hashlib.blake2b(np.ascontiguousarray(value).tobytes()).hexdigest()}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {_as_text(value[name])}" for name in sorted(value)) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_as_text, value)) + "]"
+    if is_dataclass(value):
+        return _as_text({item.name: getattr(value, item.name) for item in fields(value)} | {"": type(value).__qualname__})
+    if callable(value):
+        return f"{value.__module__}.{value.__qualname__}"
+    return repr(value)
 
 
 class Gathered:

@@ -225,7 +225,7 @@ class _State:
             _mean(self.sums, self.ring[frame % len(self.ring)], self.caps, own, share, self.level, self.scale, behind)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _convert(counts: Any, level: Any, scale: Any, result: Any) -> bool:
     """Photoelectrons of one frame; whether the frame holds anything but zeros."""
     filled = False
@@ -239,7 +239,7 @@ def _convert(counts: Any, level: Any, scale: Any, result: Any) -> bool:
     return filled
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _mean(sums: Any, own: Any, caps: Any, leave_out: bool, share: Any, level: Any, scale: Any, result: Any) -> None:
     for y in range(sums.shape[0]):
         row, dark, gain, out = sums[y], level[y], scale[y], result[y]

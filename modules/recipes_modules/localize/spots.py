@@ -16,7 +16,7 @@ TRUSTED = np.float32(1e20)
 """Pixels whose variance is below take part."""
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def room(half: int) -> tuple[int, int]:
     """Rows and length of a row of the arrays for a region of ``2 half + 1`` pixels a side: a multiple of 32 elements in all."""
     side = 2 * half + 1
@@ -27,14 +27,14 @@ def room(half: int) -> tuple[int, int]:
     return high, wide
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def corner(centre: int, half: int, length: int) -> tuple[int, int]:
     """First pixel and number of pixels of a region along an axis: moved inwards at a border, never beyond it."""
     n = min(2 * half + 1, length)
     return min(max(centre - half, 0), length - n), n
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def cut(
     frames: Any, frame: int, top: int, left: int, ny: int, nx: int, variances: Any, background: Any, data: Any, added: Any
 ) -> tuple[int, float]:  # fmt: skip

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from recipes_core.data import Drift, Localizations
 from recipes_core.errors import DataError
 from recipes_core.module import Context
+from recipes_modules.verdict.alone import find_alone
 from recipes_modules.verdict.compare import Difference, Moments, compare, mean_error, mean_of
 from recipes_modules.verdict.judge import Evidence, Verdict, judge
 from recipes_modules.verdict.methods import Method, Within
@@ -74,6 +75,7 @@ def check(
         before=before,
         after=after,
         doubts=[warning for warning in found.warnings if DOUBTFUL in warning],
+        alone=find_alone(found.drift, moments, scale, 3 if found.method.deep else 2),
     )
     for split in _splits(table, corrected, blinks, rng):
         outcome = _measured(ctx, table, split, found.method, moments)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from recipes_modules.verdict.alone import Alone
 from recipes_modules.verdict.compare import Difference
 from recipes_modules.verdict.sharpness import Sharpness
 from recipes_modules.verdict.windows import Windows
@@ -62,6 +63,8 @@ class Evidence:
         What could not be compared, and why.
     doubts : list of str
         What the method itself said.
+    alone : list of Alone
+        Frames far away from those around them.
     """
 
     scale: Floats
@@ -72,6 +75,7 @@ class Evidence:
     differences: list[Difference] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    alone: list[Alone] = field(default_factory=list)
     windows: Windows | None = None
     before: Sharpness | None = None
     after: Sharpness | None = None
@@ -177,6 +181,14 @@ def _doubtful(evidence: Evidence, told: list[str]) -> Iterator[str]:
     for difference in evidence.differences:
         if difference.short not in told:
             yield from _disagreement(difference, evidence)
+    for alone in evidence.alone:
+        where = (
+            f"frame {alone.first:.0f} lies" if alone.first == alone.last else f"frames {alone.first:.0f} to {alone.last:.0f} lie"
+        )
+        yield (
+            f"{where} {nm(alone.distance)} along {'xyz'[alone.axis]} from the frames around, "
+            f"which no more than {alone.count} localizations show"
+        )
     yield from _blind(evidence)
     windows = evidence.windows
     if windows is not None:

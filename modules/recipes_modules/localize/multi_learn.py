@@ -1,0 +1,122 @@
+"""What a movie's first frames tell of its emitters: width, brightness, density. Importing this file imports numba: do it on use."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recipes_modules.localize.movie import Job, localize_block
+
+Array = npt.NDArray[Any]
+
+FRAMES, TRIED = 64, 4
+"""Frames that are looked at, at most and at least."""
+SOME, EMITTERS = 600, 2000
+"""Emitters on which the first passes and the later ones learn."""
+PASSES = 7
+WIDEST = 0.15
+"""The width changes by no more than this part of it in a pass."""
+LEAST_SPREAD = 0.005
+"""Part of the background to which it is not taken to be known."""
+KNOWN = 0.3
+"""Brightness counts where its error is below this part of it."""
+ENOUGH = 30
+NARROW, NARROWEST = 4.0, 400.0
+"""Brightness is taken to be exponentially distributed unless the gamma distribution's shape is at least this; and at most that."""
+
+
+def learnt(job: Job, start: int) -> tuple[Job, str]:
+    """The job with width, brightness and density as some frames show them, and a sentence on them."""
+    pixel, area = float(np.mean(job.camera.pixel_size)), job.shape[0] * job.shape[1]
+    last = min(start + FRAMES, job.stack.n_frames)
+    settings: dict[str, Any] = {**job.settings, "learning": True}
+    found, stop = _some(replace(job, settings=settings), start, last, last, SOME)
+    for turn in range(PASSES):
+        good = found["result_code"] > 0
+        if np.count_nonzero(good) < ENOUGH:
+            return job, "too few spots in the first frames tell of brightness; photons_guess and density_guess hold"
+        found = {name: values[good] for name, values in found.items()}
+        before = job.sigma, settings["mean"]
+        settings["mean"], settings["shape"] = brightness(
+            found["photons"].astype(float), found["error_photons"].astype(float), settings["mean"], settings["shape"]
+        )
+        settings["density"] = max(len(found["frame"]) / (stop - start) / area, 1e-9)
+        step = float(found["width_score"].sum(dtype=np.float64) / max(found["width_information"].sum(dtype=np.float64), 1e-9))
+        sigma = job.sigma + min(max(step, -WIDEST * job.sigma), WIDEST * job.sigma)
+        job = replace(job, sigma=sigma, detection=replace(job.detection, sigma=sigma))
+        settled = abs(sigma - before[0]) < 0.003 * sigma and abs(settings["mean"] - before[1]) < 0.01 * before[1]
+        if turn == PASSES - 1 or ("spread" in settings and settled):
+            break
+        if (turn > 0 and settled) or turn == PASSES - 2:
+            settings |= _ground(found)
+        found, stop = _some(replace(job, settings=settings), start, stop, last, EMITTERS if settled or turn > 1 else SOME)
+    deviation = settings["mean"] / np.sqrt(settings["shape"])
+    how = "exponentially distributed" if settings["shape"] == 1.0 else f"standard deviation {deviation:.0f}"
+    told = (
+        f"first {stop - start} frames: {settings['mean']:.0f} photons in the mean, {how}; {settings['density'] * area:.1f} emitters a "
+        f"frame; width {job.sigma * pixel:.1f} nm"
+    )
+    if settings.get("spread"):
+        told += f"; background known to {settings['spread']:.2f} photons"
+    return replace(job, settings={**settings, "learning": False}), told
+
+
+def _some(job: Job, start: int, stop: int, last: int, emitters: int) -> tuple[dict[str, Array], int]:
+    """Localizations of the first frames that hold about so many emitters; the end of these frames.
+
+    A few frames are tried first, as many as the ones before `stop` let expect.
+    """
+    first = min(start + TRIED, last)
+    found = localize_block(replace(job, beads=None), (start, first))
+    each = max(len(found["frame"]) / (first - start), 1e-3)
+    stop = min(start + max(int(np.ceil(emitters / each)), first - start), last)
+    if stop > first:
+        found = localize_block(replace(job, beads=None), (start, stop))
+    return {name: values for name, values in found.items() if name != ":notes"}, stop
+
+
+def _ground(found: dict[str, Array]) -> dict[str, Any]:
+    """How far the background below emitters that stand alone is from what the detection takes for it."""
+    alone = found["emitters"] == 1
+    if np.count_nonzero(alone) < ENOUGH:
+        return {"spread": None}
+    behind = found["behind"][alone].astype(float)
+    off = found["background"][alone] - behind
+    shift = float(np.median(off))
+    observed = 1.4826 * float(np.median(np.abs(off - shift)))
+    noise, least = float(np.median(found["error_background"][alone])), LEAST_SPREAD * float(np.median(behind))
+    return {"shift": shift, "spread": float(np.sqrt(max(observed**2 - noise**2, least**2, 1e-6)))}
+
+
+def brightness(photons: Array, error: Array, mean_before: float, before: float) -> tuple[float, float]:
+    """Mean and shape of the gamma distribution of brightness.
+
+    Parameters
+    ----------
+    photons, error : array (n,)
+    mean_before, before : float
+        Mean and shape that were assumed when they were fitted.
+    """
+    all_photons, information = photons, 1.0 / error**2
+    if before > 1.0:
+        # What was assumed is taken out again: from the posterior back to the likelihood.
+        own = 1.0 / (mean_before**2 / before)
+        information = np.maximum(information - own, 1e-12)
+        photons = (photons / error**2 - mean_before * own) / information
+    error = 1.0 / np.sqrt(information)
+    sure = error < KNOWN * np.median(photons)
+    if np.count_nonzero(sure) < ENOUGH:
+        return float(np.mean(photons)), 1.0
+    # Overlap makes errors large: the better half of the emitters tells enough.
+    sure &= error <= np.median(error[sure])
+    known = photons[sure]
+    middle = float(np.median(known))
+    spread = 1.4826 * float(np.median(np.abs(known - middle)))
+    real = np.sqrt(max(spread**2 - float(np.median(error[sure])) ** 2, 0.0))
+    shape = (middle / max(real, 1e-9)) ** 2
+    if shape < NARROW:
+        return float(np.mean(all_photons)), 1.0
+    return middle, float(min(shape, NARROWEST))

@@ -1,0 +1,346 @@
+"""How many emitters a group has: trials that remove, merge, split and add them, compiled.
+
+A trial counts by the evidence of its model: the posterior at its maximum times its volume (Laplace's approximation), with emitters spread
+at random over the frame and counts that follow a gamma distribution.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+
+from recipes_modules.localize.multi_refine import lift, penalty, put, refine, volume
+from recipes_modules.localize.multi_scene import (
+    ADDED,
+    BACK,
+    DENSITY,
+    HALO,
+    MEAN,
+    RESIDUAL,
+    SHAPE,
+    SIGMA,
+    TILE,
+    TRUSTED,
+    WEIGHT,
+    log_prior,
+    paint,
+    patch,
+    place,
+    reach,
+    weigh,
+)
+
+AROUND = 3.0
+"""Emitters within so many widths of a trial take part in it."""
+STEPS = 8
+MARGIN = 1e-2
+"""Evidence that a change must bring at least."""
+REMOVE, MERGE, SPLIT, ADD = range(4)
+KINDS = 4
+DIM = 0.5
+"""Emitters dimmer than this part of the mean are tried to be removed."""
+CLOSE = 1.2
+"""Emitters nearer to each other than this many widths are tried to be merged."""
+APART = 0.6
+"""A split puts the two halves this many widths from where the whole was."""
+NARROW = 5.0
+"""Counts whose distribution has at least this shape are near their mean."""
+
+
+@numba.njit(cache=True, nogil=True)
+def near(scene: Any, n: int, x: float, y: float, radius: float, free: Any, m: int, most: int) -> int:
+    """Append the emitters within `radius` that are not listed yet."""
+    start = m
+    for i in range(n):
+        dx, dy = scene.theta[i, 0] - x, scene.theta[i, 1] - y
+        if m < most and dx * dx + dy * dy < radius * radius:
+            known = False
+            for k in range(start):
+                known |= free[k] == i
+            if not known:
+                free[m] = i
+                m += 1
+    return m
+
+
+@numba.njit(cache=True, nogil=True)
+def worth(scene: Any, free: Any, m: int, joint: bool, box: Any, room: Any) -> float:
+    """Logarithm of the evidence of some emitters for the pixels of a rectangle."""
+    value = weigh(scene, box)
+    return value + penalty(scene, free, m) + volume(scene, free, m, joint, box, room)
+
+
+@numba.njit(cache=True, nogil=True)
+def move(scene: Any, source: int, target: int, work: Any) -> None:
+    """Give an emitter another number; the model stays."""
+    for a in range(3):
+        scene.theta[target, a] = scene.theta[source, a]
+    place(scene, target, work)
+
+
+@numba.njit(cache=True, nogil=True)
+def attempt(
+    scene: Any, n: int, gone: Any, n_gone: int, fresh: Any, n_fresh: int, joint: bool, free: Any, saved: Any, room: Any
+) -> Any:  # fmt: skip
+    """Replace some emitters by others, fit these with their surroundings, and keep that if its evidence is higher.
+
+    Parameters
+    ----------
+    gone : array of int64
+        Emitters that go.
+    fresh : array (n_fresh, 3)
+        Those that come.
+
+    Returns
+    -------
+    n, kept : int, bool
+        Emitters now.
+    """
+    work = room[3]
+    height, width = scene.planes.shape[1:]
+    if n + n_fresh > scene.theta.shape[0]:
+        return n, False
+    x, y = fresh[0, 0], fresh[0, 1]
+    if n_gone > 0:
+        x, y = 0.0, 0.0
+        for k in range(n_gone):
+            x += scene.theta[gone[k], 0] / n_gone
+            y += scene.theta[gone[k], 1] / n_gone
+            free[k] = gone[k]
+    m = near(scene, n, x, y, 1e9 if joint else AROUND * scene.known[SIGMA], free, n_gone, len(free) - n_fresh)
+    for k in range(n_fresh):
+        for a in range(3):
+            scene.theta[n + k, a] = fresh[k, a]
+        place(scene, n + k, work)
+        free[m + k] = n + k
+    # It holds the images of all that take part, before and after.
+    box = (0, height, 0, width) if joint else patch(scene, free, m + n_fresh)
+    before = worth(scene, free, m, joint, box, room)
+    for k in range(m):
+        for a in range(3):
+            saved[k, a] = scene.theta[free[k], a]
+    back = scene.planes[BACK, 0, 0]
+    for k in range(n_gone):
+        paint(scene, gone[k], -1.0)
+    for k in range(n_fresh):
+        paint(scene, n + k, 1.0)
+    # In the list, what stays stands behind what goes, and what comes behind that.
+    rest, count = free[n_gone:], m - n_gone + n_fresh
+    if count > 0 or joint:
+        refine(scene, rest, count, joint, 0.02, STEPS, room)
+    after = worth(scene, rest, count, joint, box, room)
+    if after > before + MARGIN:
+        n += n_fresh
+        # From the highest number down, so that the last one is never among those that still go.
+        if n_gone == 2 and gone[0] < gone[1]:
+            gone[0], gone[1] = gone[1], gone[0]
+        for k in range(n_gone):
+            n -= 1
+            if gone[k] != n:
+                move(scene, n, gone[k], work)
+        return n, True
+    for k in range(n_fresh):
+        paint(scene, n + k, -1.0)
+    for k in range(n_gone):
+        paint(scene, gone[k], 1.0)
+    put(scene, free, m, saved, work)
+    if joint:
+        lift(scene, np.float32(back - scene.planes[BACK, 0, 0]))
+    return n, False
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def quadrupole(scene: Any, i: int) -> Any:
+    """How much wider than one emitter the light around emitter `i` is: largest second moment of the residual over its error, direction."""
+    height, width = scene.planes.shape[1:]
+    sigma = scene.known[SIGMA]
+    side = 2 * reach(sigma) + 1
+    left, top = scene.corner[i, 0], scene.corner[i, 1]
+    x, y = scene.theta[i, 0], scene.theta[i, 1]
+    xx, xy, yy, vxx, vyy, vxy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for v in range(max(top, 0), min(top + side, height)):
+        for u in range(max(left, 0), min(left + side, width)):
+            g = scene.tables[i, 0, 0, u - left] * scene.tables[i, 1, 0, v - top]
+            p, q = (u - x) / sigma, (v - y) / sigma
+            r, w = scene.planes[RESIDUAL, v, u] * g, scene.planes[WEIGHT, v, u] * g * g
+            a, b, c = p * p - 1.0, q * q - 1.0, p * q
+            xx += r * a
+            yy += r * b
+            xy += r * c
+            vxx += w * a * a
+            vyy += w * b * b
+            vxy += w * c * c
+    angle = 0.5 * math.atan2(2.0 * xy, xx - yy)
+    c, s = math.cos(angle), math.sin(angle)
+    cc, ss, cs = c * c, s * s, c * s
+    spread = cc * cc * vxx + ss * ss * vyy + 4.0 * cs * cs * vxy
+    return (cc * xx + 2.0 * cs * xy + ss * yy) / math.sqrt(max(spread, 1e-12)), angle
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def score_at(scene: Any, x: int, y: int, table: Any) -> Any:
+    """Residual filtered with the PSF at the centre of a pixel, over its noise, and the counts that it stands for."""
+    height, width = scene.planes.shape[1:]
+    half = len(table) // 2
+    top, norm = 0.0, 0.0
+    for v in range(max(y - half, 0), min(y + half + 1, height)):
+        a = table[v - y + half]
+        for u in range(max(x - half, 0), min(x + half + 1, width)):
+            g = a * table[u - x + half]
+            top += g * scene.planes[RESIDUAL, v, u]
+            norm += g * g * scene.planes[WEIGHT, v, u]
+    if norm < 1e-12:
+        return 0.0, 0.0
+    return top / math.sqrt(norm), top / norm
+
+
+@numba.njit(cache=True, nogil=True)
+def middle_profile(sigma: float) -> Any:
+    """Profile of an emitter at the centre of a pixel."""
+    half = math.ceil(2.5 * sigma)
+    out = np.empty(2 * half + 1)
+    scale = 1.0 / (math.sqrt(2.0) * sigma)
+    for j in range(2 * half + 1):
+        out[j] = 0.5 * (math.erf((j - half + 0.5) * scale) - math.erf((j - half - 0.5) * scale))
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def split_gain(scene: Any, i: int, score: float) -> float:
+    """What two emitters in place of emitter `i` may gain, about; `score` is that of `quadrupole`."""
+    counts = scene.theta[i, 2]
+    whole, halves = log_prior(scene.known, counts), 2.0 * log_prior(scene.known, 0.5 * counts)
+    return halves - whole + 0.5 * max(score, 0.0) ** 2 + scene.known[DENSITY]
+
+
+@numba.njit(cache=True, nogil=True)
+def _split(scene: Any, i: int, least: float, fresh: Any) -> bool:
+    """The two emitters that may stand in place of emitter `i`, where that is promising."""
+    height, width = scene.planes.shape[1:]
+    fresh_one = np.empty(1, np.int64)
+    fresh_one[0] = i
+    weigh(scene, patch(scene, fresh_one, 1))
+    score, angle = quadrupole(scene, i)
+    x, y, counts = scene.theta[i, 0], scene.theta[i, 1], scene.theta[i, 2]
+    if split_gain(scene, i, score) < least:
+        return False
+    for k in range(2):
+        by = (2 * k - 1) * APART * scene.known[SIGMA]
+        fresh[k, 0] = min(max(x + by * math.cos(angle), -0.5), width - 0.5)
+        fresh[k, 1] = min(max(y + by * math.sin(angle), -0.5), height - 0.5)
+        fresh[k, 2] = 0.5 * counts
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _merge(scene: Any, n: int, i: int, gone: Any, fresh: Any) -> bool:
+    """The emitter that may stand in place of emitter `i` and its nearest neighbour of a higher number."""
+    nearest, other = (CLOSE * scene.known[SIGMA]) ** 2, -1
+    for j in range(i + 1, n):
+        dx, dy = scene.theta[i, 0] - scene.theta[j, 0], scene.theta[i, 1] - scene.theta[j, 1]
+        if dx * dx + dy * dy < nearest:
+            nearest, other = dx * dx + dy * dy, j
+    if other < 0:
+        return False
+    a, b = scene.theta[i, 2], scene.theta[other, 2]
+    gone[0], gone[1] = i, other
+    for axis in range(2):
+        fresh[0, axis] = (a * scene.theta[i, axis] + b * scene.theta[other, axis]) / (a + b)
+    fresh[0, 2] = a + b
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _find(scene: Any, table: Any, least: float, list_x: Any, list_y: Any) -> int:
+    """Pixels where the filtered residual has a maximum of at least `least`; their number."""
+    height, width = scene.planes.shape[1:]
+    weigh(scene, (0, height, 0, width))
+    score = np.empty((height, width))
+    for y in range(height):
+        for x in range(width):
+            score[y, x] = score_at(scene, x, y, table)[0] if scene.planes[ADDED, y, x] < TRUSTED else 0.0
+    found = 0
+    for y in range(height):
+        for x in range(width):
+            here = score[y, x]
+            if here < least or found >= len(list_x):
+                continue
+            top = True
+            for v in range(max(y - 1, 0), min(y + 2, height)):
+                for u in range(max(x - 1, 0), min(x + 2, width)):
+                    top &= here > score[v, u] or (here == score[v, u] and (v > y or (v == y and u >= x)))
+            if top:
+                list_x[found], list_y[found] = x, y
+                found += 1
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _mark(dirty: Any, x: float, y: float) -> None:
+    """Mark the tile of a place and those that its emitters reach."""
+    for r in range(max(int(y + 0.5 - HALO) // TILE, 0), min(int(y + 0.5 + HALO) // TILE + 1, dirty.shape[0])):
+        for c in range(max(int(x + 0.5 - HALO) // TILE, 0), min(int(x + 0.5 + HALO) // TILE + 1, dirty.shape[1])):
+            dirty[r, c] = True
+
+
+@numba.njit(cache=True, nogil=True)
+def search(
+    scene: Any, n: int, joint: bool, least_split: float, least_add: float, dirty: Any, free: Any, saved: Any, room: Any, counts: Any
+) -> Any:  # fmt: skip
+    """One round of trials; emitters now, and changes that were kept.
+
+    Parameters
+    ----------
+    least_split : float
+        Emitters are split where the gain that is to be expected is above this.
+    least_add : float
+        Emitters are added where the filtered residual is above this times its noise.
+    dirty : array of bool
+        Tiles; those around a change are marked.
+    counts : array (2, 4) int64
+        Trials of each kind and those kept are added.
+    """
+    table = middle_profile(scene.known[SIGMA])
+    gone, fresh = np.zeros(2, np.int64), np.zeros((2, 3))
+    list_x, list_y = np.empty(scene.theta.shape[0], np.int64), np.empty(scene.theta.shape[0], np.int64)
+    kept = 0
+    typical = 0.5 * scene.known[MEAN] if scene.known[SHAPE] > NARROW else 0.0
+    for kind in range(KINDS):
+        length = _find(scene, table, least_add, list_x, list_y) if kind == ADD else n
+        cursor = 0
+        while cursor < length:
+            n_gone, n_fresh = 0, 0
+            i = cursor if kind in (MERGE, ADD) else length - 1 - cursor
+            cursor += 1
+            if kind == REMOVE:
+                if scene.theta[i, 2] < DIM * scene.known[MEAN]:
+                    gone[0] = i
+                    n_gone = 1
+            elif kind == MERGE:
+                if i < n and _merge(scene, n, i, gone, fresh):
+                    n_gone, n_fresh = 2, 1
+            elif kind == SPLIT:
+                if _split(scene, i, least_split, fresh):
+                    gone[0] = i
+                    n_gone, n_fresh = 1, 2
+            else:
+                score, light = score_at(scene, list_x[i], list_y[i], table)
+                if score >= least_add:
+                    fresh[0, 0], fresh[0, 1] = list_x[i], list_y[i]
+                    fresh[0, 2] = max(0.5 * light + typical, 0.5 * light) if typical > 0.0 else light
+                    n_fresh = 1
+            if n_gone + n_fresh == 0:
+                continue
+            counts[0, kind] += 1
+            x, y = fresh[0, 0], fresh[0, 1]
+            if n_fresh == 0:
+                x, y = scene.theta[gone[0], 0], scene.theta[gone[0], 1]
+            n, good = attempt(scene, n, gone, n_gone, fresh, n_fresh, joint, free, saved, room)
+            if good:
+                counts[1, kind] += 1
+                kept += 1
+                _mark(dirty, x, y)
+    return n, kept

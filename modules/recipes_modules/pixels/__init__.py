@@ -1,0 +1,1 @@
+"""Localizations turned into pixels: counts, Gaussians and triangles."""

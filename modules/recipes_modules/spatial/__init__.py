@@ -1,0 +1,1 @@
+"""How positions lie to each other: neighbours, pairs, clusters."""
