@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recipes_core.errors import DataError
+from recipes_modules.tapers import tukey
 
 Floats = npt.NDArray[np.float64]
 
@@ -96,8 +97,6 @@ def tukey_window(shape: Sequence[int], size: float) -> list[npt.NDArray[np.float
     size : float
         Part of an axis that tapers: 0 none, 1 all of it.
     """
-    from scipy.signal.windows import tukey
-
     return [np.asarray(tukey(n, size), dtype=np.float32) for n in shape]
 
 

@@ -20,11 +20,11 @@ def poisson_table(mean: float) -> tuple[int, Floats, npt.NDArray[np.int64]]:
 
     The background is the same everywhere: looking its counts up is many times faster than drawing each anew.
     """
-    from scipy.stats import poisson
+    from scipy.special import pdtr
 
     reach = 9 * math.sqrt(mean) + 30
     first = max(0, int(mean - reach))
-    cumulative = poisson.cdf(np.arange(first, int(mean + reach) + 2), mean) if mean > 0 else np.ones(1)
+    cumulative = pdtr(np.arange(first, int(mean + reach) + 2), mean) if mean > 0 else np.ones(1)
     cumulative[-1] = 1.0
     guide = np.searchsorted(cumulative, np.arange(GUIDES) / GUIDES, side="right")
     return first, cumulative, np.minimum(guide, len(cumulative) - 1)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from numba import njit
 
 from recipes_core.errors import DataError
+from recipes_modules.tapers import tukey
 
 Floats = npt.NDArray[np.float64]
 
@@ -123,8 +124,6 @@ def _faded(image: Floats) -> Floats:
     offset = [(n - size) // 2 for n in image.shape]
     image = image[offset[0] : offset[0] + size, offset[1] : offset[1] + size]
     image = image[: size - size % 2, : size - size % 2]
-    from scipy.signal.windows import tukey
-
     window = tukey(len(image), min(1.0, 2 * FADE / len(image)))
     return (image - image.mean()) * np.outer(window, window)
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from numba import njit
 
 from recipes_modules.quality.neighbours import Mapper
+from recipes_modules.tapers import tukey
 
 Floats = npt.NDArray[np.float64]
 
@@ -100,8 +101,6 @@ def ring_sums(tiles: Tiles, half: npt.NDArray[np.bool_], mapper: Mapper) -> Floa
 
 
 def _window(size: int) -> npt.NDArray[np.float32]:
-    from scipy.signal.windows import tukey
-
     return np.asarray(tukey(size, 2 * EDGE), dtype=np.float32)
 
 
