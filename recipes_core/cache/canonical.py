@@ -19,7 +19,10 @@ import numpy as np
 from blake3 import blake3
 
 _DEEPEST = 100
+_SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+_ORDERED = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _AS_IT_IS = frozenset({str, int, bool, type(None)})
+_TEXT = frozenset({str})
 Encoder = Callable[[Any, int], Any]
 
 
@@ -79,7 +82,7 @@ def from_stored(plain: Any) -> Any:
 
 
 def _dump(plain: Any, *, sort: bool) -> bytes:
-    return json.dumps(plain, sort_keys=sort, separators=(",", ":"), allow_nan=False).encode("ascii")
+    return (_SORTED if sort else _ORDERED).encode(plain).encode("ascii")
 
 
 def _strict(value: Any, depth: int) -> Any:
@@ -106,7 +109,7 @@ def _lenient(value: Any, depth: int) -> Any:
         return {"~set": [_lenient(item, depth + 1) for item in items]}
     if isinstance(value, np.ndarray):
         return _array(value)
-    if isinstance(value, Mapping) and not all(type(name) is str or isinstance(name, str) for name in value):
+    if isinstance(value, Mapping) and not (set(map(type, value)) <= _TEXT or all(isinstance(name, str) for name in value)):
         return {"~map": [[_lenient(name, depth + 1), _lenient(item, depth + 1)] for name, item in value.items()]}
     return _encode(value, depth, _lenient)
 

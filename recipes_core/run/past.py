@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection
-from dataclasses import asdict
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +53,8 @@ class PastBook:
         """Write the book where it has changed; a folder that cannot be written is left alone."""
         if self.path is None or not self.writable or not self._changed:
             return
-        content = json.dumps(
-            {"format": FORMAT, "steps": {step: asdict(past) for step, past in self._steps.items()}}, default=_plain
-        )
+        steps = {step: {**vars(past), "identity": vars(past.identity)} for step, past in self._steps.items()}
+        content = json.dumps({"format": FORMAT, "steps": steps}, default=_plain)
         # Without the book the next plan knows fewer reasons, and nothing else is lost.
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,6 +63,8 @@ class PastBook:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
     if hasattr(value, "item"):
         return value.item()
     return str(value)
