@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -170,7 +171,14 @@ class SelectTableColumns(ModuleBase):
     keys = Str("", desc="columns, with spaces between them; quotes around a name that has spaces")
 
     def _names(self) -> tuple[str, ...]:
+        """The names; ValueError where a quote is not closed."""
         return tuple(dict.fromkeys(shlex.split(self.keys)))
+
+    def _known_names(self) -> tuple[str, ...]:
+        """The names; none where `check` complains of them."""
+        with contextlib.suppress(ValueError):
+            return self._names()
+        return ()
 
     def check(self) -> Iterator[str]:
         try:
@@ -182,10 +190,10 @@ class SelectTableColumns(ModuleBase):
                 yield "keys names no column"
 
     def required_columns(self, port: str) -> tuple[str, ...]:
-        return self._names()
+        return self._known_names()
 
     def output_columns(self, port: str, known: Known) -> tuple[str, ...] | None:
-        return self._names()
+        return self._known_names()
 
     def run(self, ctx: Context, inputMeasurements: Table) -> Table:
         names = self._names()
