@@ -196,7 +196,6 @@ COLUMNS: tuple[Column, ...] = (
         "",
         "localizations that were merged into this one",
         pyme="clumpSize",
-        picasso="len",
         thunderstorm="detections",
         aliases=("frames_number", "Number Frames"),
     ),
