@@ -68,5 +68,5 @@ def test_movie_to_figure(recipe_command, examples, tmp_path):
     difference = Drift.load(folder / "drift.npz").at(np.arange(1500)) - Drift.load(truth).at(np.arange(1500))
     assert difference[:, :2].std(axis=0).max() < 1.5
     found = scores(folder / "quality.json")
-    assert found["nena_precision"] < 10
-    assert found["frc_resolution"] < 40
+    assert found["nena"] < 10
+    assert found["frc"] < 40
