@@ -287,6 +287,37 @@ def test_the_first_run_of_all_is_told(tmp_path):
     assert said == ["1\n", "0\n"]
 
 
+@pytest.mark.slow
+def test_the_fit_is_compiled_beside_the_detection(tmp_path):
+    """Nothing is compiled yet: this process must not compile the fit, since another one does."""
+    program = """
+import sys
+import numpy as np
+from numba.core import event
+compiled = []
+class Listener(event.Listener):
+    def on_start(self, event):
+        compiled.append(event.data["dispatcher"].py_func.__name__)
+    def on_end(self, event):
+        pass
+from recipes_core.data import ImageStack
+from recipes_core.module import Context
+from recipes_modules import GaussMLE
+movie = ImageStack(np.load(sys.argv[1]), metadata=eval(sys.argv[2]))
+with event.install_listener("numba:compile", Listener()):
+    context = Context("fit", n_threads=2)
+    found = GaussMLE().run(context, movie)["output_localizations"]
+print("fit_mle" in compiled, "along_x" in compiled, len(found), len(context.messages))
+"""
+    movie, _ = grid_movie(32, shape=(48, 48))
+    np.save(tmp_path / "movie.npy", movie.asarray())
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    words = [sys.executable, "-c", program, str(tmp_path / "movie.npy"), repr(META)]
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout.split()
+    assert ended[:2] == ["False", "True"]
+    assert int(ended[2]) > 100
+
+
 # -- settings, files, other fits ----------------------------------------------------------------------------------------------
 
 

@@ -178,11 +178,11 @@ class FitModule(SpotFinder):
     def run(self, ctx: Context, input_image: ImageStack) -> dict[str, Any]:
         from recipes_modules.localize.compiling import told
 
-        with told(ctx):
-            return self._localized(ctx, input_image)
+        job = self.job(ctx, input_image, beads=self.track_fiducials and ctx.wanted("output_fiducials"))
+        with told(ctx, job):
+            return self._localized(ctx, input_image, self.prepared(ctx, job))
 
-    def _localized(self, ctx: Context, input_image: ImageStack) -> dict[str, Any]:
-        job = self.prepared(ctx, self.job(ctx, input_image, beads=self.track_fiducials and ctx.wanted("output_fiducials")))
+    def _localized(self, ctx: Context, input_image: ImageStack, job: Job) -> dict[str, Any]:
         stop = input_image.n_frames
         gathered, tracks = Gathered(ctx.scratch), Gathered(ctx.scratch)
         notes = np.zeros(4, np.int64)

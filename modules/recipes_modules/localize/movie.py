@@ -212,6 +212,7 @@ def localize_block(job: Job, span: tuple[int, int]) -> dict[str, Array]:
         that are saturated, empty, or hold pixels without a number; with beads their columns as ``bead:NAME``.
     """
     from recipes_modules.localize.beads import track
+    from recipes_modules.localize.compiling import wait_for_fit
 
     parts: list[Mapping[str, Array]] = []
     tracked: list[Mapping[str, Array]] = []
@@ -227,6 +228,7 @@ def localize_block(job: Job, span: tuple[int, int]) -> dict[str, Array]:
             chunk.frames, chunk.backgrounds if job.subtract else none, variance, chunk.index, chunk.rows, chunk.columns,
             job.half, job.sigma, job.camera, chunk.backgrounds,
         )  # fmt: skip
+        wait_for_fit()
         found = dict(job.fit(spots, job.settings))
         # A fit that finds more or fewer emitters than there are spots says in which frame each is, and how it stands out of the noise.
         frame = (found.pop("index", chunk.index) + chunk.first).astype(np.int32)
