@@ -48,7 +48,9 @@ def files(tmp_path):
 
 
 def tree(folder):
-    return {str(path): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"") for path in folder.rglob("*")}
+    """Every file with its time and content, without the file that locks of this process hang on: it goes with an earlier command."""
+    paths = [path for path in folder.rglob("*") if path.name != "locks" and path.suffix != ".own"]
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"") for path in paths}
 
 
 def states(ended):
