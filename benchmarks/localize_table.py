@@ -69,4 +69,5 @@ def _whole(row: Any) -> str:
 
 def _dense(row: Any) -> str:
     best = row.answers[0]
-    return f"{row.rate:.1f} | {best['longer']:.1f} | {best['jaccard']:.3f} | {best['recall']:.3f} | {best['precision']:.3f} | {best['rmse_per_axis']:.1f}"
+    scores = " | ".join(f"{best[name]:.3f}" for name in ("jaccard", "recall", "precision"))
+    return f"{row.rate:.1f} | {best['longer']:.1f} | {scores} | {best['rmse_per_axis']:.1f}"

@@ -44,6 +44,11 @@ IMAGE_MODULES: tuple[ModuleRef, ...] = (
         ResampleZ="Resamples image volumes to planes at even distance.",
     ),
     *_refs(
+        "image_composite",
+        "processing",
+        Composite="Makes one image of up to four channels, on the pixels of the first.",
+    ),
+    *_refs(
         "image_arithmetic",
         "base",
         Add="Adds two image series.",

@@ -19,7 +19,13 @@ from recipes_modules.render_view import MOST_PIXELS, View
 
 Floats = npt.NDArray[np.float64]
 
-RENDERERS = ("Histogram", "Gaussian", "Jittered Triangulation", "Voronoi", "3D Histogram", "3D Gaussian")
+TRIANGLES = ("Jittered Triangulation", "Jittered Triangulation - weighted")
+RENDERERS = (
+    *("Histogram", "Gaussian", *TRIANGLES, "Log Likelihood", "Density Fit", "Voronoi"),
+    *("3D Histogram", "3D Gaussian", "3D Triangularisation"),
+)
+JITTERED = ("Gaussian", *TRIANGLES, "Log Likelihood", "3D Gaussian", "3D Triangularisation")
+JITTERED_Z = ("3D Gaussian", "3D Triangularisation")
 NEIGHBOURS = ("neighbourDistances", "neighbourErrorMin")
 MEMBER, OTHER = 0.1, 0.1
 """A localization is of a channel where its part of the probabilities is above the first and that of no other above the second."""
@@ -30,6 +36,12 @@ class DensityMapping(ModuleBase):
 
     Histogram counts. Gaussian has a height of 1 / sigma (nm). Jittered Triangulation and Voronoi give localizations per um^2, 3D Gaussian
     a thousand times the density per nm^3. For images in which each localization sums up to 1 take Locs_Render.
+
+    Jittered Triangulation - weighted is the mean density of the jittered copies, weighted by the area of their triangles, per nm^2. 3D
+    Triangularisation is the mean of one over the volume (in voxels) of the tetrahedra of the jittered copies: each of them sums up to 1,
+    and a localization has about 6.77. Log Likelihood is the sum over localizations of the log of their Gaussian likelihood at a pixel,
+    ``max(0, log(exp(-r^2 / 2 sigma^2) / (sigma sqrt(2 pi))) - log(1e-4))`` for r and sigma in nm. Density Fit is pi times the density per
+    nm^2, fitted to the distances of the numSamples nearest localizations. PYME's QuadTree does not run in its recipes and is not here.
     """
 
     version = 1
@@ -47,7 +59,7 @@ class DensityMapping(ModuleBase):
     jitterVariableZ = Str("1.0", desc="the same along z")
     jitterScaleZ = Float(1.0, low=0.0, desc="factor of jitterVariableZ")
     MCProbability = Range(0.0, 1.0, 1.0, desc="triangulation: part of the localizations in each jittered copy")
-    numSamples = Int(10, low=1, high=100_000, desc="triangulation: jittered copies")
+    numSamples = Int(10, low=1, high=100_000, desc="triangulation: jittered copies; Density Fit: neighbours")
     colours = ListOf(Str(""), ("all",), desc="channels: names of columns p_..., or all")
     zBoundsMode = Choice(("manual", "min-max"), "manual", desc="where slices begin and end")
     zBounds = ListOf(Float(0.0), (-500.0, 500.0), length=2, unit="nm", desc="for manual")
@@ -65,14 +77,17 @@ class DensityMapping(ModuleBase):
         if self.xyBoundsMode == "manual" and not (x0 < x1 and y0 < y1):
             yield "manualXYBounds must be [x0, y0, x1, y1] with x0 < x1 and y0 < y1"
 
+        if self.renderingModule == "Density Fit" and self.numSamples < 2:
+            yield "Density Fit takes at least 2 neighbours: numSamples"
+
     @property
     def _deep(self) -> bool:
         return bool(self.renderingModule.startswith("3D"))
 
     def required_columns(self, port: str) -> tuple[str, ...]:
         names = ["x", "y", *(("z",) if self._deep else ())]
-        used = [self.jitterVariable] if self.renderingModule in ("Gaussian", "Jittered Triangulation", "3D Gaussian") else []
-        used += [self.jitterVariableZ] if self.renderingModule == "3D Gaussian" else []
+        used = [self.jitterVariable] if self.renderingModule in JITTERED else []
+        used += [self.jitterVariableZ] if self.renderingModule in JITTERED_Z else []
         names += [name for name in used if name not in NEIGHBOURS and not _number(name)]
         names += ["error_x"] if "neighbourErrorMin" in used else []
         return tuple(dict.fromkeys(names))
@@ -96,6 +111,10 @@ class DensityMapping(ModuleBase):
             )
         pixels = ctx.scratch.array((1, depth * len(channels), *view.shape), np.float32)
         for k, (_, part) in enumerate(channels):
+            if self.renderingModule == "3D Triangularisation" and len(part):
+                ctx.progress(k, len(channels))
+                pixels[0, k * depth : (k + 1) * depth] = self._tetrahedra(ctx, part, view, slices)
+                continue
             for index in range(depth):
                 ctx.progress(k * depth + index, len(channels) * depth)
                 if len(part):
@@ -157,6 +176,12 @@ class DensityMapping(ModuleBase):
         distance = edge_lengths(table)
         return scale * (distance if name == "neighbourDistances" else np.minimum(distance, table["error_x"]))
 
+    def _sigma(self, table: Localizations) -> Floats:
+        return np.maximum(self._jitter(table, self.jitterVariable, self.jitterScale), self.pixelSize)
+
+    def _sigma_z(self, table: Localizations) -> Floats:
+        return np.maximum(self._jitter(table, self.jitterVariableZ, self.jitterScaleZ), self.zSliceThickness)
+
     def _plane(self, ctx: Context, table: Localizations, view: View, slices: Floats, index: int) -> npt.NDArray[Any]:
         x, y = (np.asarray(table[name], np.float64) for name in "xy")
         none = np.empty(0, np.float32)
@@ -169,35 +194,55 @@ class DensityMapping(ModuleBase):
             return drawn(Spots(x[rows], y[rows], none, none, none), view, ctx.map)
         if method == "Voronoi":
             return voronoi_density(np.column_stack([x, y]), view)
-        sigma = np.maximum(self._jitter(table, self.jitterVariable, self.jitterScale), self.pixelSize)
-        if method == "Jittered Triangulation":
-            from recipes_modules.pixels.triangles import jittered_triangles
+        field = (view.x0, view.y0, view.pixel, view.shape)
+        if method == "Density Fit":
+            from recipes_modules.pixels.density import fitted_density
 
-            return jittered_triangles(
-                x,
-                y,
-                sigma,
-                view.x0,
-                view.y0,
-                view.pixel,
-                view.shape,
-                self.numSamples,
-                ctx.rng,
-                ctx.check_cancelled,
-                self.MCProbability,
-            )
+            if len(table) < self.numSamples:
+                raise DataError(
+                    f"{len(table)} localizations are fewer than the {self.numSamples} neighbours of Density Fit.",
+                    code="D610",
+                    hint="Set a smaller numSamples, or use another renderer.",
+                )
+            return fitted_density(np.column_stack([x, y]), *field, self.numSamples, ctx.n_threads, ctx.check_cancelled)
+        sigma = self._sigma(table)
+        if method in TRIANGLES:
+            from recipes_modules.pixels.triangles import jittered_triangles, weighted_triangles
+
+            draw = weighted_triangles if method == TRIANGLES[1] else jittered_triangles
+            return draw(x, y, sigma, *field, self.numSamples, ctx.rng, ctx.check_cancelled, self.MCProbability)
+        if method == "Log Likelihood":
+            from recipes_modules.pixels.density import log_likelihood
+
+            return log_likelihood(x, y, sigma, *field)
         if method == "Gaussian":
             weight = 2 * np.pi * sigma / view.pixel**2
             return drawn(Spots(x, y, sigma, sigma, weight.astype(np.float32)), view, ctx.map)
         from scipy.special import ndtr
 
         low, high = slices[index], slices[index + 1]
-        width = np.maximum(self._jitter(table, self.jitterVariableZ, self.jitterScaleZ), self.zSliceThickness)
+        width = self._sigma_z(table)
         part = ndtr((high - table["z"]) / width) - ndtr((low - table["z"]) / width)
         rows = np.flatnonzero(part > 1e-4)
         weight = 1e3 * part[rows] / (view.pixel**2 * (high - low))
         spots = Spots(x[rows], y[rows], sigma[rows], sigma[rows], weight.astype(np.float32))
         return drawn(replace(spots), view, ctx.map)
+
+    def _tetrahedra(self, ctx: Context, table: Localizations, view: View, slices: Floats) -> npt.NDArray[np.float32]:
+        from recipes_modules.pixels.tetrahedra import jittered_tetrahedra
+
+        sigma = self._sigma(table)
+        return jittered_tetrahedra(
+            np.column_stack([np.asarray(table[name], np.float64) for name in "xyz"]),
+            np.column_stack([sigma, sigma, self._sigma_z(table)]),
+            (view.x0, view.y0, float(slices[0])),
+            (view.pixel, view.pixel, self.zSliceThickness),
+            (len(slices) - 1, *view.shape),
+            self.numSamples,
+            ctx.rng,
+            ctx.check_cancelled,
+            self.MCProbability,
+        )
 
 
 def edge_lengths(table: Localizations) -> Floats:

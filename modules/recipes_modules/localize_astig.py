@@ -224,14 +224,19 @@ class Astig_Z(ModuleBase):
                 code="D110",
                 hint="Give input_calibration (from Astig_Calibrate) or calibration_file.",
             )
-        path = Path(self.calibration_file)
-        if path.suffix.lower() in SUFFIXES and path.is_file():
-            size = ImageStack(np.zeros((1, 1), np.uint8), metadata=localizations.metadata).pixel_size
-            read, told = read_calibration(path, None if size is None else size[:2])
-            ctx.say(told)
-            return read
-        table: Table = ctx.open(self.calibration_file, Table)
-        return table
+        return calibration_of_file(ctx, self.calibration_file, localizations)
+
+
+def calibration_of_file(ctx: Context, file: str, localizations: Localizations) -> Table:
+    """A table of z, sigma_x and sigma_y from a file: a table, or PYME's or Picasso's calibration."""
+    path = Path(file)
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        size = ImageStack(np.zeros((1, 1), np.uint8), metadata=localizations.metadata).pixel_size
+        read, told = read_calibration(path, None if size is None else size[:2])
+        ctx.say(told)
+        return read
+    table: Table = ctx.open(file, Table)
+    return table
 
 
 def _electrons(ctx: Context, stack: ImageStack) -> tuple[Array, Array | float, float]:

@@ -153,6 +153,17 @@ def _level(matrix: Floats, weight: Floats) -> tuple[Floats, Floats]:
     return drift, place
 
 
+def level_tracks(tracks: Sequence[Track]) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Frames in which any track is, and the mean of the tracks there (n, 3), nm, after each is moved to where they agree best.
+
+    All positions count the same. The mean of the places of the tracks is not part of it.
+    """
+    first, last = min(int(track.frames[0]) for track in tracks), max(int(track.frames[-1]) for track in tracks)
+    drift, _ = _level(_matrix(tracks, first, last), np.ones((len(tracks), 3)))
+    seen = np.isfinite(drift[:, 0])
+    return first + np.flatnonzero(seen), drift[seen]
+
+
 def _precision(track: Track) -> Floats:
     """Standard error of a localization from differences of consecutive frames, in which drift hardly shows."""
     following = np.diff(track.frames) == 1
