@@ -116,9 +116,10 @@ class Zygote:
     """See `benchmarks.fault_zygote`."""
 
     def __init__(self) -> None:
+        self.path = search_path()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.fault_zygote"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": search_path()}, cwd=ROOT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": self.path}, cwd=ROOT,
         )  # fmt: skip
         self._codes: dict[int, int] = {}
         self._buffer = b""
@@ -203,7 +204,8 @@ class Scene:
             "RECIPES_CACHE": str(self.cache),
             "TMPDIR": str(self.temporary),
             "FAULT_MARK": self.mark,
-            "PYTHONPATH": search_path(),
+            # New interpreters find what the one that forks does.
+            "PYTHONPATH": self._zygote.path if self._zygote is not None else search_path(),
         }
         quiet = {
             "RECIPES_CACHE_SIZE": "",
