@@ -44,6 +44,13 @@ class _Findings:
                 self.units[name] = units.get(name, unit)
 
 
+def _rms(values: Any) -> float:
+    """Root mean square of the errors that are above 0."""
+    known = np.asarray(values, dtype=np.float64)
+    known = known[np.isfinite(known) & (known > 0)]
+    return float(np.sqrt(np.mean(known**2)))
+
+
 class Quality_Report(ModuleBase):
     """Measures how good localizations are: precision, resolution, photons, background, density, and the drift's verdict.
 
@@ -57,7 +64,7 @@ class Quality_Report(ModuleBase):
     What cannot be measured is left out and said. Localizations should not be linked or merged, and be drift corrected.
     """
 
-    version = 1
+    version = 2
     uses_seed = True
 
     input_localizations = Input(
@@ -98,24 +105,28 @@ class Quality_Report(ModuleBase):
 
     def _precision(self, ctx: Context, table: Localizations, found: _Findings) -> None:
         from recipes_modules.quality import nena
-        from recipes_modules.resolution import nena_figure
+        from recipes_modules.resolution import claimed_errors, nena_figure
 
+        # Where precisions differ from one localization to the next, distances tell the truth in units of the claimed errors only.
+        error = claimed_errors(table) if "error_x" in table else None
+        if error is not None and not (np.isfinite(error) & (error > 0)).any():
+            error = None
         try:
-            result = nena(table["x"], table["y"], table["frame"], mapper=ctx.map)
+            result = nena(table["x"], table["y"], table["frame"], error=error, mapper=ctx.map)
         except DataError as error:
             ctx.warn(f"no precision by NeNA: {error.message}")
             return
         found.add({"nena": result.precision, "nena_band_95": list(result.band)}, "nm")
-        if "error_x" in table:
-            claimed = np.asarray(table["error_x"], dtype=np.float64)
-            claimed = claimed[np.isfinite(claimed) & (claimed > 0)]
-            if len(claimed):
-                mean = float(np.sqrt(np.mean(claimed**2)))
-                found.add({"claimed_over_nena": mean / result.precision})
-                if not 0.8 < mean / result.precision < 1.25:
-                    ctx.warn(
-                        f"the fits claim a precision of {mean:.1f} nm (root mean square), nearest neighbours tell {result.precision:.1f} nm"
-                    )
+        if error is not None and result.scale is not None:
+            # Distances tell of both axes together; of the claims the one that is farther from that counts.
+            shares = [_rms(table[axis]) / _rms(error) for axis in ("error_x", "error_y") if axis in table]
+            claimed = max((share / result.scale for share in shares), key=lambda ratio: abs(np.log(ratio)))
+            found.add({"claimed_over_nena": claimed})
+            if not 0.8 < claimed < 1.25:
+                ctx.warn(
+                    f"the fits claim {claimed:.2f} times the errors that nearest neighbours tell, which are {result.precision:.1f} nm "
+                    "(root mean square)"
+                )
         found.panels.append(_titled(nena_figure(result).panels[0], "Precision (NeNA)"))
 
     def _resolution(self, ctx: Context, table: Localizations, found: _Findings) -> None:

@@ -41,7 +41,7 @@ class NeNA(ModuleBase):
 
     def run(self, ctx: Context, input_localizations: Localizations) -> dict[str, Any]:
         table = input_localizations
-        error = _errors(table) if self.errors == "claimed" else None
+        error = claimed_errors(table) if self.errors == "claimed" else None
         missing = ~table.finite_rows("x", "y", "frame")
         if error is not None:
             missing |= ~(np.isfinite(error) & (error > 0))
@@ -112,7 +112,7 @@ class FRC(ModuleBase):
         return made
 
 
-def _errors(table: Localizations) -> np.ndarray[Any, np.dtype[Any]]:
+def claimed_errors(table: Localizations) -> np.ndarray[Any, np.dtype[Any]]:
     """Claimed error along one axis: the root mean square of x and y."""
     error = np.asarray(table["error_x"])
     if "error_y" not in table:

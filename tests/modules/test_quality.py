@@ -144,6 +144,23 @@ class TestReport:
         assert found["claimed_over_nena"] == pytest.approx(0.5, abs=0.02)
         assert "claim" in ctx.warnings[0]
 
+    def test_right_errors_that_differ_much_are_believed(self):
+        """Bright and dim localizations together: distances in nm are no single law, and must not put right errors in doubt."""
+        rng = np.random.default_rng(8)
+        n = 20000
+        place = rng.uniform(0, 30e3, (n, 2))
+        frame = rng.integers(0, 4000, n)
+        rows = np.repeat(np.arange(n), 3)
+        error = 8.0 / np.sqrt(rng.exponential(1.0, len(rows)) + 0.05)
+        x, y = (place[rows] + rng.normal(0, 1, (len(rows), 2)) * error[:, None]).T
+        table = Localizations(
+            {"x": x, "y": y, "frame": frame[rows] + np.tile(np.arange(3), n), "error_x": error, "error_y": error}
+        )
+        ctx = Context("Quality_Report")
+        found = Quality_Report().apply(table, ctx=ctx)["output_quality"]
+        assert found["claimed_over_nena"] == pytest.approx(1, abs=0.05)
+        assert not any("claim" in text for text in ctx.warnings)
+
     def test_a_plain_table_is_enough_and_what_is_missing_is_told(self):
         rng = np.random.default_rng(1)
         table = Localizations({"x": rng.uniform(0, 9e3, 500), "y": rng.uniform(0, 9e3, 500), "frame": np.arange(500) * 7})
