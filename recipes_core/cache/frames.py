@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from recipes_core.cache.npy import map_npy
+from recipes_core.data.imagestack import LazyFrames
 from recipes_core.errors import EnvironmentFault
 
 
-class NpyFrames:
+class NpyFrames(LazyFrames):
     """A `recipes_core.data.FrameSource` over a .npy file: pickled as its path.
 
     Parameters
@@ -29,17 +30,8 @@ class NpyFrames:
         self, path: Path, dtype: np.dtype[Any], shape: tuple[int, int, int, int], pixels: npt.NDArray[Any] | None = None
     ) -> None:
         self.path = path
-        self._dtype = dtype
-        self._shape = shape
+        super().__init__(shape, dtype)
         self._pixels = pixels
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return self._shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._dtype
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:
         if self._pixels is None:

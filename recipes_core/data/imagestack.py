@@ -38,6 +38,30 @@ class FrameSource(Protocol):
         """Frames `start` to `stop` as an array of shape (stop - start, z, y, x)."""
 
 
+class LazyFrames:
+    """Base of sources whose shape and type are known before a pixel is read.
+
+    Parameters
+    ----------
+    shape : (t, z, y, x)
+    dtype : dtype
+    """
+
+    def __init__(self, shape: tuple[int, int, int, int], dtype: np.dtype[Any]) -> None:
+        self._shape = shape
+        self._dtype = dtype
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(t, z, y, x)."""
+        return self._shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the pixels."""
+        return self._dtype
+
+
 class ArraySource:
     """Pixels in memory, or in a memory map."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recipes_core.data import DataObject, ImageStack
+from recipes_core.data.imagestack import LazyFrames
 from recipes_core.errors import FormatError
 from recipes_core.io.content import Dataset, FileContent
 from recipes_core.io.extras import imported
@@ -19,7 +20,7 @@ FORMAT = "Nikon nd2"
 SIGNATURES = (b"\xda\xce\xbe\x0a", b"\x00\x00\x00\x0cjP  ")
 
 
-class Nd2Frames:
+class Nd2Frames(LazyFrames):
     """Frames of an .nd2 file; it is opened on first use.
 
     Parameters
@@ -30,16 +31,9 @@ class Nd2Frames:
     """
 
     def __init__(self, path: Path, shape: tuple[int, int, int, int], dtype: np.dtype[Any]) -> None:
-        self.path, self._shape, self._dtype = path, shape, dtype
+        super().__init__(shape, dtype)
+        self.path = path
         self._file: Any = None
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return self._shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._dtype
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:
         if self._file is None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recipes_core.data import DataObject, ImageStack
+from recipes_core.data.imagestack import LazyFrames
 from recipes_core.errors import FormatError
 from recipes_core.io.content import Dataset, FileContent
 from recipes_core.io.conventions import TO_NM
@@ -22,7 +23,7 @@ MARKS = (".zattrs", "zarr.json", ".zgroup", ".zarray")
 _UNITS = {**TO_NM, "nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6, "meter": 1e9, "angstrom": 0.1, "picometer": 1e-3}
 
 
-class ZarrFrames:
+class ZarrFrames(LazyFrames):
     """Frames of a zarr array; it is opened on first use.
 
     Parameters
@@ -38,16 +39,9 @@ class ZarrFrames:
     """
 
     def __init__(self, path: Path, name: str, shape: tuple[int, int, int, int], axes: str, dtype: np.dtype[Any]) -> None:
-        self.path, self.name, self._shape, self.axes, self._dtype = path, name, shape, axes, dtype
+        super().__init__(shape, dtype)
+        self.path, self.name, self.axes = path, name, axes
         self._array: Any = None
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return self._shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._dtype
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:
         if self._array is None:

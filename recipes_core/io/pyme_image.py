@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recipes_core.data import DataObject, FrameAxis, ImageStack
+from recipes_core.data.imagestack import LazyFrames
 from recipes_core.errors import DataError, FormatError
 from recipes_core.io.content import Dataset, FileContent
 from recipes_core.io.hdf5 import DAMAGED, answers, is_hdf5, opened, own_attribute, own_dataset, require_stored
@@ -25,7 +26,7 @@ DATA = "ImageData"
 _START, _STEP, _SPAN = "Recipes.FrameStart", "Recipes.FrameStep", "Recipes.FrameSpan"
 
 
-class PymeFrames:
+class PymeFrames(LazyFrames):
     """Frames of /ImageData, turned from (X, Y) to (y, x); the file is opened on first use.
 
     Parameters
@@ -42,17 +43,8 @@ class PymeFrames:
         with opened(path) as file:
             item = file[name]
             n, nx, ny = item.shape if item.ndim == 3 else (1, *item.shape)
-            self._dtype: np.dtype[Any] = np.dtype(item.dtype)
-        self._shape = (n // n_planes, n_planes, ny, nx)
+            super().__init__((n // n_planes, n_planes, ny, nx), np.dtype(item.dtype))
         self._item: h5py.Dataset | None = None
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return self._shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._dtype
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:
         if self._item is None:
