@@ -4,46 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import optimize, special
+from scipy import optimize
 from spot_truth import CURVES, READ, SIGMA, axis, bound, deviation, errors_of, simulate, spot, stated
 
 from recipes_core.errors import DataError
-from recipes_modules.localize import gauss_lsq, gauss_mle, models
-from recipes_modules.localize.fitting import MODELS, NAMES, FitSettings, fit_regions, fit_spots, width_of_spots
-from recipes_modules.localize.psf import exp_erf, logarithm
-
-
-def test_error_function_exponential_and_logarithm():
-    t = np.linspace(-11, 11, 4001)
-    values = np.array([exp_erf(v) for v in t])
-    np.testing.assert_allclose(values[:, 0], np.exp(-(t**2)), rtol=0, atol=1e-9)
-    np.testing.assert_allclose(values[:, 1], special.erf(t), rtol=0, atol=2e-7)
-    x = np.geomspace(1e-7, 1e7, 2001, dtype=np.float32)
-    found = np.array([logarithm(v) for v in x])
-    np.testing.assert_allclose(found, np.log(x.astype(float)), rtol=3e-7, atol=3e-7)
-
-
-@pytest.mark.parametrize("model", list(MODELS))
-@pytest.mark.parametrize("half", [3, 5])
-def test_models_and_their_derivatives(model, half):
-    k = 2 * half + 1
-    theta = {
-        "fixed": [], "sigma": [1.4], "sigma_xy": [1.2, 1.7], "depth": [130.0], "plane": [1.4, 0.7, -0.4], "plane_xy": [1.2, 1.7, 0.7, -0.4],
-    }[model]  # fmt: skip
-    full = np.array([half + 0.37, half - 0.41, 800.0, 15.0, *theta])
-    kernel = np.append(full, [SIGMA, SIGMA]) if model == "fixed" else full
-    wide = (k // 8 + 1) * 8
-    mu, rows = np.zeros((k, wide), np.float32), np.ones((8, k, wide), np.float32)
-    work, tx, ty = np.zeros((3, wide + 8), np.float32), np.zeros((3, wide), np.float32), np.zeros((3, wide), np.float32)
-    models.evaluate(MODELS[model], kernel, k, k, CURVES, work, tx, ty, mu, rows)
-    np.testing.assert_allclose(mu[:, :k], spot(full, model, k)[0], atol=800 * 4e-7)
-    for a in range(len(full)):
-        h = 0.01 if a == 2 or (model == "depth" and a == 4) else 1e-4
-        up, down = full.copy(), full.copy()
-        up[a] += h
-        down[a] -= h
-        expected = (spot(up, model, k) - spot(down, model, k))[0] / (2 * h)
-        np.testing.assert_allclose(rows[a][:, :k], expected, atol=3e-6 * max(np.abs(expected).max(), 1.0))
+from recipes_modules.localize.fitting import (
+    CONVERGED,
+    EDGE,
+    FAILED,
+    LIMIT,
+    MODELS,
+    NAMES,
+    FitSettings,
+    fit_regions,
+    fit_spots,
+    width_of_spots,
+)
 
 
 def likelihood(theta, data, variance, model):
@@ -68,7 +44,7 @@ def test_reaches_the_maximum_of_the_likelihood(model, photons):
             np.full(len(names), 0.3), method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-10, "maxiter": 20000, "maxfev": 20000},
         )  # fmt: skip
         # In units of the standard errors: a hundredth for the strong, and of what stays of the last step for the weak.
-        assert found["result_code"][i] == gauss_mle.CONVERGED
+        assert found["result_code"][i] == CONVERGED
         assert np.abs(best.x).max() < (0.02 if photons == 3000 else 0.06)
 
 
@@ -261,7 +237,7 @@ def test_odd_regions_have_a_code(method, model):
         for weighting in ("expected", "measured", "equal") if method == "lsq" else ("expected",):
             found = fit_regions(regions, variance, FitSettings(method, model, curves=CURVES, weighting=weighting))
             code = found["result_code"]
-            assert set(code) <= {gauss_mle.FAILED, gauss_mle.CONVERGED, gauss_mle.LIMIT, gauss_mle.EDGE}
+            assert set(code) <= {FAILED, CONVERGED, LIMIT, EDGE}
             for name, values in found.items():
                 assert np.isfinite(values[code != 0]).all(), name
             # An even region holds no spot: what comes out is nothing, or at an end of what is possible.
@@ -350,15 +326,3 @@ def test_maps_of_another_shape():
         fit_spots(frames, np.array([5]), np.array([5]), np.array([0]), np.ones((4, 20, 20)), FitSettings())
     with pytest.raises(DataError, match="of 3"):
         fit_spots(frames, np.array([5]), np.array([5]), np.array([3]), 1.0, FitSettings())
-
-
-def test_measured_weights_are_pymes():
-    # (variance of the read noise + F^2 (counts + 1)), with counts of at least the floor; F^2 also in the errors' scale.
-    data, _ = simulate(1, 1000, 22, background=0.2)
-    weights = np.zeros((8, 8), np.float32)
-    added = np.full((8, 8), 3.0, np.float32)
-    variance = np.full((1, 7, 7), 3.0, np.float32)
-    gauss_lsq.measured_weights(data, 0, 0, 0, 7, 7, variance, added, 2.0, 0.7, weights)
-    np.testing.assert_allclose(1 / weights[:7, :7], 2 * 3.0 + 2 * (np.maximum(data[0], 0.7) + 1), rtol=1e-5)
-    assert (weights[7] == 0).all()
-    assert (weights[:, 7] == 0).all()

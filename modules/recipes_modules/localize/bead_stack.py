@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recipes_core.errors import DataError
-from recipes_modules.localize.fitting import FitSettings, fit_spots
-from recipes_modules.localize.gauss_mle import CONVERGED
+from recipes_modules.localize.fitting import CONVERGED, FitSettings, fit_spots
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]

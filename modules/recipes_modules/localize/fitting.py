@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from recipes_core.errors import DataError
-from recipes_modules.localize.gauss_lsq import EQUAL, EXPECTED, MEASURED, fit_lsq
-from recipes_modules.localize.gauss_mle import CONVERGED, FAILED, fit_mle
-from recipes_modules.localize.models import DEPTH, FIXED, PLANE, PLANE_XY, SIGMA, SIGMA_XY, SIZES
+from recipes_modules.localize.spotfit.fit import fit_block
+from recipes_modules.localize.spotfit.models import DEPTH, FIXED, PLANE, PLANE_XY, SIGMA, SIGMA_XY, SIZES
+from recipes_modules.localize.spotfit.solving import CONVERGED, EDGE, FAILED, LIMIT
+from recipes_modules.localize.spotfit.staging import EQUAL, EXPECTED, LIKELIHOOD, MEASURED, Way
 
 Array = npt.NDArray[Any]
 
@@ -43,7 +44,7 @@ class FitSettings:
     method : {'mle', 'lsq'}
         Maximum likelihood, or least squares.
     model : {'fixed', 'sigma', 'sigma_xy', 'depth', 'plane', 'plane_xy'}
-        See `recipes_modules.localize.models`; the sampled ones are for 'lsq' only.
+        See `recipes_modules.localize.spotfit.models`; the sampled ones are for 'lsq' only.
     half : int
         The region has ``2 half + 1`` pixels a side.
     sigma : float or (x, y)
@@ -57,9 +58,9 @@ class FitSettings:
     floor : float
         For 'measured': counts below this many photoelectrons are taken for this many.
     curves : array (3, 5), optional
-        For 'depth'; see `fit_mle`.
+        For 'depth'; see `fit_block`.
     tolerance : float
-        See `fit_mle`.
+        See `fit_block`.
     most_iterations : int
     """
 
@@ -126,18 +127,21 @@ def fit_spots(
     if len(which) and not (which.min() >= 0 and which.max() < len(frames)):
         raise DataError(f"spots lie in frames {which.min()} to {which.max()} of {len(frames)}", code="D100")
     widths = np.ones(2) * np.asarray(settings.sigma, np.float64)
-    curves = np.zeros((3, 5)) if settings.curves is None else np.ascontiguousarray(settings.curves, np.float64)
-    if settings.method == "mle":
-        spread = np.inf if settings.spread is None else float(settings.spread)
-        theta, errors, quality, how = fit_mle(
-            frames, which, *places, settings.half, noise, known, model, widths, spread, curves, excess, settings.tolerance,
-            settings.most_iterations,
-        )  # fmt: skip
-    else:
-        theta, errors, quality, how = fit_lsq(
-            frames, which, *places, settings.half, noise, known, model, widths, curves, WEIGHTINGS[settings.weighting],
-            float(settings.floor), excess, settings.tolerance, settings.most_iterations,
-        )  # fmt: skip
+    curves = np.zeros((3, 5), np.float32) if settings.curves is None else np.ascontiguousarray(settings.curves, np.float32)
+    method = LIKELIHOOD if settings.method == "mle" else WEIGHTINGS[settings.weighting]
+    precision = 1.0 / settings.spread**2 if settings.method == "mle" and settings.spread else 0.0
+    way = Way(
+        method,
+        model,
+        widths,
+        precision,
+        curves,
+        float(settings.floor),
+        excess,
+        float(settings.tolerance),
+        settings.most_iterations,
+    )
+    theta, errors, quality, how = fit_block(frames, which, *places, settings.half, noise, known, way)
     names = ("x", "y", "A" if model >= PLANE else "photons", "background", *NAMES[model])
     found: dict[str, Array] = {name: theta[:, a] for a, name in enumerate(names)}
     found |= {f"error_{name}": errors[:, a] for a, name in enumerate(names)}
@@ -198,4 +202,4 @@ def _checked(settings: FitSettings, frames: Array) -> int:
     return model
 
 
-__all__ = ["CONVERGED", "FAILED", "FitSettings", "fit_regions", "fit_spots", "width_of_spots"]
+__all__ = ["CONVERGED", "EDGE", "FAILED", "LIMIT", "FitSettings", "fit_regions", "fit_spots", "width_of_spots"]

@@ -113,39 +113,6 @@ def invert(lower: Any, inverse: Any, p: int, result: Any) -> None:
             result[a, b] = lower[a, b]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def secant(matrix: Any, vector: Any, last: Any, before: float, p: int, step: Any) -> None:
-    """Correct a step along the one before it, where two gradients have shown the true curvature.
-
-    The matrix of the normal equations is the expected curvature. The data's own may be another, above all for weak spots, which then
-    take many steps that shrink, or change sign, slowly.
-
-    Parameters
-    ----------
-    matrix, vector : arrays
-        Normal equations at the current place.
-    last : array (p,)
-        The step that led here.
-    before : float
-        Product of `last` with the gradient at the place before.
-    step : array (p,)
-        The solution of the normal equations; changed in place.
-    """
-    now, square = 0.0, 0.0
-    for a in range(p):
-        now += last[a] * vector[a]
-        row = 0.5 * matrix[a, a] * last[a]
-        for b in range(a):
-            row += matrix[a, b] * last[b]
-        square += 2.0 * row * last[a]
-    if not square > 0.0:
-        return
-    curvature = min(max((before - now) / square, 0.4), 2.5)
-    along = now / square * (1.0 / curvature - 1.0)
-    for a in range(p):
-        step[a] += along * last[a]
-
-
 @numba.njit(cache=True, nogil=True)
 def product(one: Any, other: Any, p: int) -> float:
     """Sum of the products of the first `p` elements."""

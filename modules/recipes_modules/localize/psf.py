@@ -84,18 +84,6 @@ def integrated(centre: float, sigma: float, n: int, work: Any, table: Any) -> No
         table[2, j] = by_sigma * (work[2, j + 1] - work[2, j])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def sampled(centre: float, sigma: float, n: int, table: Any) -> None:
-    """Gaussian of height 1 at the centres of the pixels 0 to ``n - 1``, with its derivatives; see `integrated`."""
-    scale = 1.0 / (math.sqrt(2.0) * sigma)
-    for j in range(n):
-        t = (j - centre) * scale
-        e, _ = exp_erf(t)
-        table[0, j] = e
-        table[1, j] = 2.0 * t * scale * e
-        table[2, j] = 2.0 * t * t * e / sigma
-
-
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def width_at(curve: Any, z: float) -> tuple[float, float]:
     """Width and its derivative by z from ``curve`` = (w0, c, d, A, B): ``w0 sqrt(1 + u^2 + A u^3 + B u^4)``, ``u = (z - c) / d``.

@@ -1,0 +1,240 @@
+"""Finding the parameters of spots, compiled: Fisher scoring for the likelihood, Levenberg and Marquardt's method for squares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from recipes_modules.localize.spotfit.gaussian import tabulate, weigh
+from recipes_modules.localize.spotfit.models import (
+    HALF,
+    INNER,
+    MOST,
+    ONE,
+    OPTIONS,
+    ZERO,
+    advance,
+    begin,
+    expand,
+    length,
+    remains,
+)
+from recipes_modules.localize.spotfit.normal import PLACE, factor, product, secant, solve
+from recipes_modules.localize.spotfit.pixels import MASKED
+from recipes_modules.localize.spotfit.staging import (
+    EXPECTED,
+    LIKELIHOOD,
+    MEASURED,
+    PARAMETERS,
+    TRIANGLE,
+    Scratch,
+    Stage,
+    Way,
+    add_up,
+)
+from recipes_modules.localize.spotfit.vectors import WIDTH, load, splat, store, where_less
+
+FAILED, CONVERGED, LIMIT, EDGE = 0, 1, 5, 6
+"""How a fit ended. The numbers are those of MINPACK, which PYME's files hold, where it has such."""
+
+COST, BEFORE, SLOPE, TAKEN, DAMPING, MOVED, NEW, PENDING, ENDED, CODE = (WIDTH * k for k in range(10))
+"""State of the lanes: sum of squares; length of the last step taken, and its product with the gradient; steps taken; damping; of the step
+under trial its length, whether there is one, its product with the gradient, and whether it ends at a bound; how the fit ended."""
+_STATES = 10 * WIDTH
+
+_CONVERGED, _EDGE, _FAILED = np.float32(CONVERGED), np.float32(EDGE), np.float32(-1)
+_REWEIGHTED, _FAR = np.float32(3), np.float32(0.1)
+"""Weights are kept once so many places are taken and the last step was shorter than this many pixels."""
+_DAMPING, _MOST_DAMPING, _TEN, _TENTH = np.float32(1e-3), np.float32(1e7), np.float32(10), np.float32(0.1)
+_EQUALLY_GOOD = np.float32(1 + 1e-6)
+
+
+@numba.njit(**OPTIONS)
+def solve_all(way: Way, stage: Stage, scratch: Scratch, known: Any, how: Any) -> None:
+    """Find the parameters of staged spots. A lane whose fit has ended takes the next spot, so that none waits for the slowest.
+
+    Parameters
+    ----------
+    way, stage, scratch : named tuples
+        See `staging`; the parameters that are found replace the start values.
+    known : array (n,)
+        Pixels that take part.
+    how : array (n, 2) int32
+        Receives how each fit ended, and the number of iterations.
+    """
+    p, ny, nx, pixels = PARAMETERS[way.model], stage.ny, stage.nx, stage.ny * stage.nx
+    data, added = np.zeros(pixels * WIDTH, np.float32), np.full(pixels * WIDTH, MASKED)
+    current, trial, step, last = make_vector(), make_vector(), make_vector(), make_vector()
+    longest, low, high = make_vector(), make_vector(), make_vector()
+    matrix, new_matrix, vector, new_vector = (
+        np.zeros(TRIANGLE, np.float32),
+        np.zeros(TRIANGLE, np.float32),
+        make_vector(),
+        make_vector(),
+    )
+    lower, inverse, work = np.zeros((2, TRIANGLE)), np.zeros(MOST * WIDTH), np.zeros(MOST * WIDTH)
+    state, holds, iterations = np.zeros(_STATES, np.float32), np.full(WIDTH, -1), np.zeros(WIDTH, np.int64)
+    following, busy = np.zeros(1, np.int64), 0
+    while True:
+        for lane in range(WIDTH):
+            while holds[lane] < 0 and following[0] < len(known):
+                spot = following[0]
+                if known[spot] > p:
+                    take(spot, lane, way, stage, data, added, scratch.weights, trial, current, last, longest, low, high, state)
+                    holds[lane], iterations[lane] = spot, 0
+                    busy += 1
+                following[0] += 1
+        if busy == 0:
+            return
+        expand(way.model, trial, way.curves, scratch.full)
+        tabulate(way.model, scratch.full, ny, nx, scratch.edges, scratch.of_x, scratch.of_y)
+        anew = reweighed(way.method, state)
+        cost = weigh(scratch.full, ny, nx, scratch.of_x, scratch.of_y, data, added, anew, scratch.weights, scratch.residuals)
+        add_up(way, ny, nx, scratch, scratch.weights, trial, new_matrix, new_vector)
+        judge(way, p, cost, anew, state, current, trial, last, step, matrix, new_matrix, vector, new_vector)
+        propose(way, p, state, current, trial, last, step, longest, low, high, matrix, vector, lower, inverse, work)
+        for lane in range(WIDTH):
+            spot = holds[lane]
+            if spot < 0:
+                continue
+            iterations[lane] += 1
+            code = state[CODE + lane]
+            if code != ZERO or iterations[lane] >= way.most:
+                how[spot, 0] = LIMIT if code == ZERO else max(int(code), FAILED)
+                how[spot, 1] = iterations[lane]
+                at = spot // WIDTH * MOST * WIDTH + spot % WIDTH
+                for a in range(MOST):
+                    stage.theta[at + a * WIDTH] = current[a * WIDTH + lane]
+                holds[lane] = -1
+                busy -= 1
+
+
+@numba.njit(**INNER)
+def make_vector() -> Any:
+    """Room for a vector of each parameter."""
+    return np.zeros(MOST * WIDTH, np.float32)
+
+
+@numba.njit(**INNER)
+def take(
+    spot: int, lane: int, way: Way, stage: Stage, data: Any, added: Any, weights: Any, trial: Any, current: Any, last: Any, longest: Any,
+    low: Any, high: Any, state: Any,
+) -> None:  # fmt: skip
+    """Put a staged spot into a lane, and begin."""
+    pixels = stage.ny * stage.nx
+    source = spot // WIDTH * pixels * WIDTH + spot % WIDTH
+    for k in range(lane, pixels * WIDTH, WIDTH):
+        data[k] = stage.data[source]
+        added[k] = stage.added[source]
+        if way.method >= MEASURED:
+            weights[k] = stage.given[source]
+        source += WIDTH
+    source = spot // WIDTH * MOST * WIDTH + spot % WIDTH
+    for k in range(lane, MOST * WIDTH, WIDTH):
+        trial[k] = stage.theta[source]
+        source += WIDTH
+    begin(
+        way.model,
+        lane,
+        stage.ny,
+        stage.nx,
+        stage.least[spot],
+        way.method <= EXPECTED,
+        way.widths,
+        way.curves,
+        trial,
+        longest,
+        low,
+        high,
+    )
+    for k in range(lane, MOST * WIDTH, WIDTH):
+        current[k], last[k] = trial[k], ZERO
+    for k in range(lane, _STATES, WIDTH):
+        state[k] = ZERO
+    state[COST + lane] = np.inf
+    state[BEFORE + lane] = state[NEW + lane] = ONE
+    state[DAMPING + lane] = ZERO if way.method == LIKELIHOOD else _TEN * _DAMPING
+
+
+@numba.njit(**INNER)
+def reweighed(method: int, state: Any) -> Any:
+    """1 in lanes whose weights are to be made from the model, else 0."""
+    if method == LIKELIHOOD:
+        return splat(ONE)
+    if method != EXPECTED:
+        return splat(ZERO)
+    return where_less(load(state, TAKEN), _REWEIGHTED, ONE, where_less(_FAR, load(state, BEFORE), ONE, splat(ZERO)))
+
+
+@numba.njit(**INNER)
+def damped_more(damping: Any) -> Any:
+    """Ten times the damping, or of the least there is."""
+    return where_less(damping, _DAMPING, _DAMPING, damping) * _TEN
+
+
+@numba.njit(**INNER)
+def judge(
+    way: Way, p: int, cost: Any, anew: Any, state: Any, current: Any, trial: Any, last: Any, step: Any, matrix: Any, new_matrix: Any,
+    vector: Any, new_vector: Any,
+) -> None:  # fmt: skip
+    """Take the step under trial, or not: then the damping grows."""
+    new, moved, damping = load(state, NEW), load(state, MOVED), load(state, DAMPING)
+    taken = splat(ONE)
+    if way.method != LIKELIHOOD:
+        # New weights make another sum, which is not to be compared.
+        fit = where_less(load(state, COST) * _EQUALLY_GOOD, cost, anew, splat(ONE))
+        taken = where_less(HALF, new, fit, ZERO)
+    refused = where_less(HALF, new, ONE - taken, ZERO)
+    for at in range(0, p * WIDTH, WIDTH):
+        store(current, at, where_less(HALF, taken, load(trial, at), load(current, at)))
+        store(last, at, where_less(HALF, taken, load(step, at), load(last, at)))
+        store(vector, at, where_less(HALF, taken, load(new_vector, at), load(vector, at)))
+    for at in range(0, PLACE[p - 1, p - 1] + WIDTH, WIDTH):
+        store(matrix, at, where_less(HALF, taken, load(new_matrix, at), load(matrix, at)))
+    # The place where a fit starts is taken as well, but no step has led there.
+    before = where_less(HALF, load(state, TAKEN), moved, ONE)
+    store(state, BEFORE, where_less(HALF, taken, before, load(state, BEFORE)))
+    store(state, COST, where_less(HALF, taken, cost, load(state, COST)))
+    store(state, TAKEN, load(state, TAKEN) + taken)
+    store(state, SLOPE, where_less(HALF, taken, load(state, PENDING), where_less(HALF, refused, ZERO, load(state, SLOPE))))
+    store(state, DAMPING, where_less(HALF, taken, damping * _TENTH, where_less(HALF, refused, damped_more(damping), damping)))
+    # No step, however short, lowers the sum: the minimum, to single precision.
+    lowest = where_less(moved, np.float32(way.tolerance), refused, ZERO)
+    end = where_less(HALF, load(state, ENDED), _EDGE, splat(_CONVERGED))
+    store(state, CODE, where_less(HALF, lowest, end, ZERO))
+
+
+@numba.njit(**INNER)
+def propose(
+    way: Way, p: int, state: Any, current: Any, trial: Any, last: Any, step: Any, longest: Any, low: Any, high: Any, matrix: Any,
+    vector: Any, lower: Any, inverse: Any, work: Any,
+) -> None:  # fmt: skip
+    """The next step under trial, or the end."""
+    damping, code = load(state, DAMPING), load(state, CODE)
+    good = factor(matrix, p, damping, lower[0], lower[1], inverse)
+    solve(lower[0], inverse, p, vector, work, step)
+    secant(matrix, vector, last, load(state, SLOPE), p, step)
+    ended = advance(p, current, step, longest, low, high, trial)
+    moved = length(way.model, trial, step, way.curves)
+    # A step this short changes nothing but the last digits.
+    near = where_less(remains(moved, load(state, BEFORE)), np.float32(way.tolerance), good, ZERO)
+    near = where_less(_DAMPING, damping, ZERO, where_less(HALF, code, ZERO, near))
+    end = where_less(HALF, ended, _EDGE, splat(_CONVERGED))
+    code = where_less(HALF, near, end, code)
+    # Where the equations do not determine the parameters, they may with more damping.
+    damping = where_less(HALF, good, damping, damped_more(damping))
+    worst = ZERO if way.method == LIKELIHOOD else _MOST_DAMPING
+    hopeless = where_less(HALF, good, ZERO, where_less(worst, damping, ONE, ZERO))
+    code = where_less(HALF, hopeless, where_less(HALF, code, code, _FAILED), code)
+    for at in range(0, p * WIDTH, WIDTH):
+        there, here = load(trial, at), load(current, at)
+        store(trial, at, where_less(HALF, good, there, here))
+        store(current, at, where_less(HALF, near, there, here))
+    store(state, PENDING, product(step, vector, p))
+    store(state, MOVED, moved)
+    store(state, ENDED, ended)
+    store(state, NEW, good)
+    store(state, DAMPING, damping)
+    store(state, CODE, code)
