@@ -8,15 +8,12 @@ removed. `oracle` is what an aligner reaches that knows where the molecules are 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +24,7 @@ from benchmarks.drift_data import Dataset, describe, load, path_of
 from benchmarks.drift_goals import compared
 from benchmarks.drift_plan import NOTES, PLANS, Entry
 from benchmarks.drift_table import Row, table
+from benchmarks.programs import Program, installed
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS = {"ours": "benchmarks.drift_ours", **{name: f"benchmarks.peer_{name}" for name in ("picasso", "locan", "comet")}}
@@ -34,8 +32,8 @@ FAR = 20.0
 """Frames whose error is larger than this are counted, nm."""
 
 
-class Tool:
-    """A program in a process of its own; see `benchmarks.drift_worker`.
+class Tool(Program):
+    """A program that estimates drift, with its data loaded.
 
     Parameters
     ----------
@@ -55,55 +53,13 @@ class Tool:
     """
 
     def __init__(self, name: str, python: str, data: Path, limit: float) -> None:
-        self._command = [python, str(ROOT / "benchmarks" / "drift_worker.py"), TOOLS[name]]
-        self._data, self._limit = data, limit
-        self._process: subprocess.Popen[str] | None = None
-        self._pool = ThreadPoolExecutor(1)
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
-        self.error = self._start()
+        super().__init__(python, "benchmarks.drift_worker", TOOLS[name], limit=limit)
+        self._data = data
+        self.error = ""
+        self.begin()
 
-    def _start(self) -> str:
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=self._log, text=True)
-        return str(self.ask(load=str(self._data)).get("error", ""))
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Send a request; the answer, or its 'error'. A process that takes too long is replaced by a new one."""
-        process = self._process
-        assert process is not None
-        assert process.stdin is not None
-        assert process.stdout is not None
-        answer = ""
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
-            coming = self._pool.submit(process.stdout.readline)
-            try:
-                answer = coming.result(self._limit)
-            except TimeoutError:
-                process.kill()
-                coming.result()
-                self._end()
-                self._start()
-                return {"error": f"took longer than {self._limit:g} s"}
-        if answer:
-            return dict(json.loads(answer))
-        self._log.seek(0)
-        return {"error": f"the process ended: {(self._log.read().strip().splitlines() or ['no word'])[-1]}"}
-
-    def _end(self) -> None:
-        assert self._process is not None
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
-        self._process.wait()
-
-    def close(self) -> None:
-        """End the process."""
-        self._end()
-        self._pool.shutdown()
-        self._log.close()
+    def begin(self) -> None:
+        self.error = str(self.ask(load=str(self._data)).get("error", ""))
 
 
 def known(entry: Entry) -> bool:
@@ -192,16 +148,6 @@ def compare(
             row.ratio = row.median / peer.median
             row.cpu_ratio = statistics.median(row.cpu) / max(statistics.median(peer.cpu), 1e-9)
     return rows
-
-
-def installed(name: str, python: str) -> bool:
-    """Whether a peer can be imported in a Python."""
-    module = {"picasso": "picasso", "locan": "locan", "comet": "comet"}[name]
-    check = f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"
-    try:
-        return subprocess.run([python, "-c", check], check=False, capture_output=True).returncode == 0
-    except OSError:
-        return False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,42 +1,24 @@
-"""A process in which one program's drift methods run: its own Python, its own memory, measured from inside.
+"""What a process that estimates drift answers; see `benchmarks.worker`.
 
-``PYTHON benchmarks/drift_worker.py MODULE`` imports `MODULE` (whose `METHODS` map a name to a function of columns, number of frames and
-settings) and takes one JSON request a line: {"load": file}, {"warm": method, "settings": {...}} or {"run": method, "settings": {...},
-"out": file}. It answers one JSON line each. Needs numpy and what the module needs, not this project.
+`METHODS` of its module map a name to a function of columns, number of frames and settings. Requests are {"load": file}, {"warm": method,
+"settings": {...}} and {"run": method, "settings": {...}, "out": file}. Needs numpy and what the module needs, not this project.
 """
 
 from __future__ import annotations
 
 import gc
 import importlib
-import json
-import os
-import sys
 import time
-import traceback
-from pathlib import Path
+
+from benchmarks.worker import forget_peak, peak_memory
 
 WARM_ROWS = 20_000
 """Localizations on which a method runs once before it is timed, so that its compiled code is there."""
 
 
-def peak_memory():
-    """Highest memory of this process since `forget_peak`, MiB; None where the system does not tell."""
-    try:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM"):
-                return int(line.split()[1]) / 1024
-    except OSError:
-        return None
-    return None
-
-
-def forget_peak():
-    """Begin to measure the highest memory anew."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return
+def answering(module):
+    """Function of a request."""
+    return Worker(importlib.import_module(module).METHODS).answer
 
 
 class Worker:
@@ -74,23 +56,3 @@ class Worker:
             "seconds": seconds if timed is None else float(timed), "cpu": cpu, "peak": after, "added": added,
             "said": made.get("said", []),
         }  # fmt: skip
-
-
-def main():
-    """Answer requests until the input ends."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what programs print must not stand among the answers
-    sys.path[0] = str(Path(__file__).resolve().parents[1])
-    worker = Worker(importlib.import_module(sys.argv[1]).METHODS)
-    for line in sys.stdin:
-        try:
-            answer = worker.answer(json.loads(line))
-        except Exception as error:
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +23,7 @@ import numpy as np
 
 from benchmarks import localize_data
 from benchmarks.localize_table import show
+from benchmarks.programs import Program, installed
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {"ours": "benchmarks.localize_ours", "picasso": "benchmarks.peer_picasso_fits", "pyme": "benchmarks.peer_pyme_fits"}
@@ -125,50 +124,21 @@ def plan() -> list[Row]:
     ]  # fmt: skip
 
 
-class Process:
-    """A program in a process of its own; see `benchmarks.localize_worker`."""
-
-    def __init__(self, tool: str, python: str, folder: Path, cores: Iterable[int], **environment: str) -> None:
-        command = [python, str(ROOT / "benchmarks" / "localize_worker.py"), MODULES[tool], str(folder), ",".join(map(str, cores))]
-        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the process
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(
-            command, stdin=pipe, stdout=pipe, stderr=self._log, text=True, env={**os.environ, **environment}
-        )
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Send a request; the answer, or its 'error'."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if line:
-            return dict(json.loads(line))
-        self._log.seek(0)
-        return {"error": f"the process ended: {(self._log.read().strip().splitlines() or ['no word'])[-1]}"}
-
-    def close(self) -> None:
-        """End the process."""
-        with contextlib.suppress(BrokenPipeError):
-            self._process.communicate()
-        self._log.close()
-
-
 class Programs:
     """The processes, one for each program and number of cores, started when first asked."""
 
     def __init__(self, pythons: dict[str, str], folder: Path) -> None:
         self.pythons, self.folder = pythons, folder
-        self._open: dict[tuple[str, int], Process] = {}
+        self._open: dict[tuple[str, int], Program] = {}
         self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
-    def start(self, tool: str, cores: int, **environment: str) -> Process:
+    def start(self, tool: str, cores: int, **environment: str) -> Program:
         """A new process."""
-        return Process(tool, self.pythons[tool], self.folder, self._cores[:cores], **environment)
+        cores_of_it = ",".join(map(str, self._cores[:cores]))
+        words = ("benchmarks.localize_worker", MODULES[tool], str(self.folder), cores_of_it)
+        return Program(self.pythons[tool], *words, **environment)
 
-    def get(self, tool: str, cores: int) -> Process:
+    def get(self, tool: str, cores: int) -> Program:
         """The process of a program."""
         if (tool, cores) not in self._open:
             self._open[tool, cores] = self.start(tool, cores)
@@ -256,15 +226,6 @@ def first_use(programs: Programs) -> dict[str, float]:
     return found
 
 
-def installed(name: str, python: str) -> bool:
-    """Whether a peer can be imported in a Python."""
-    check = f"import importlib.util as u, sys; sys.exit(u.find_spec({IMPORTS[name]!r}) is None)"
-    try:
-        return subprocess.run([python, "-c", check], check=False, capture_output=True).returncode == 0
-    except OSError:
-        return False
-
-
 def known(row: Row) -> bool:
     """Whether the module of a row is there."""
     import recipes_modules
@@ -308,7 +269,7 @@ def measure(
         **dict(p.split("=", 1) for p in peer_python),
     }
     wanted = [] if peers == "none" else [name for name in IMPORTS if peers == "all" or name in peers.split(",")]
-    there = {"ours", *(name for name in wanted if installed(name, pythons[name]))}
+    there = {"ours", *(name for name in wanted if installed(IMPORTS[name], pythons[name]))}
     for name in sorted(set(wanted) - there):
         print(f"{name} is not installed in {pythons[name]}")
 

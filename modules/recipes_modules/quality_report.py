@@ -27,6 +27,8 @@ _NAMES = {"error_x": "precision_claimed_x", "error_y": "precision_claimed_y", "e
 FINE = 4.0
 """Pixels of the rendering for decorrelation are the resolution (FRC) over this, or the precision."""
 MOST_PIXELS = 4096
+_LINE = 46
+"""Characters of a note for which there is room beside its title."""
 
 
 @dataclass
@@ -224,5 +226,6 @@ def _typical(table: Localizations, name: str) -> float:
 def _titled(panel: Panel, title: str) -> Panel:
     from dataclasses import replace
 
-    # Two lines of words beside each other would touch in a narrow panel.
-    return replace(panel, title="", note=f"{title}: {panel.note}" if len(panel.note) < 46 else panel.note)
+    # A title and a note beside each other would touch in a narrow panel.
+    note = panel.note.removeprefix(f"{title.split(maxsplit=1)[0].lower()} ")
+    return replace(panel, title="", note=f"{title}: {note}" if len(note) < _LINE else f"{title}\n{note}")

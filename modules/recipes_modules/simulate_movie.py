@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,12 @@ from recipes_core.module import Context, ModuleBase
 from recipes_core.ports import Choice, Float, Input, Int, ListOf, Output, Range
 from recipes_modules.localize.camera import Camera
 from recipes_modules.movie_simulation.blinking import bright_intervals, brightnesses, by_frame, merged
+from recipes_modules.movie_simulation.frames import BLOCK, Frames
 from recipes_modules.simulate_structures import site_grids, wormlike_filaments
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-BLOCK = 32
-"""Frames that one thread makes at a time."""
 BEAD = -2
 """Number of the site of fiducial markers."""
 
@@ -131,10 +129,9 @@ class Movie_Simulate(ModuleBase):
         maps = self._maps(rng, given)
         truth = self._truth(rng, given)
         movie = ctx.scratch.array((self.n_frames, 1, self.size[1], self.size[0]), np.uint16)
-        # Each frame draws from a sequence of its own, so that blocks and threads leave no trace.
         sequence = np.random.SeedSequence(rng.integers(0, 2**63, 2).tolist())
         bounds = np.searchsorted(truth["frame"], np.arange(self.n_frames + 1))
-        job = _Block(movie, truth, bounds, self._spots(given), self._exposure(maps), sequence, self.dark_frames)
+        job = Frames(movie, truth, bounds, self._spots(given), self._exposure(maps), sequence, self.dark_frames)
         full = 0
         for block, n in enumerate(ctx.map(job, range(0, self.n_frames, BLOCK))):
             full += n
@@ -366,37 +363,3 @@ class Movie_Simulate(ModuleBase):
         if self.dark_frames:
             metadata |= {"Protocol.DarkFrameRange": [0, self.dark_frames], "Protocol.DataStartsAt": self.dark_frames}
         return metadata
-
-
-@dataclass
-class _Block:
-    """Makes the frames of one block."""
-
-    movie: npt.NDArray[np.uint16]
-    truth: dict[str, npt.NDArray[Any]]
-    bounds: Ints
-    spots: Callable[[Any, dict[str, Any]], None]
-    exposure: dict[str, Any]
-    sequence: np.random.SeedSequence
-    dark_frames: int
-
-    def __post_init__(self) -> None:
-        from recipes_modules.movie_simulation.exposure import poisson_table
-
-        self.tables = {True: poisson_table(0.0), False: poisson_table(self.exposure.pop("background"))}
-
-    def __call__(self, start: int) -> int:
-        from recipes_modules.movie_simulation.exposure import expose
-
-        stop = min(start + BLOCK, len(self.movie))
-        full = 0
-        signal = np.zeros(self.movie.shape[2:])
-        for frame in range(start, stop):
-            rows = slice(self.bounds[frame], self.bounds[frame + 1])
-            signal[:] = 0.0
-            self.spots(signal, {name: self.truth[name][rows] for name in ("x", "y", "z", "photons", "sigma_x", "sigma_y")})
-            seed = np.random.SeedSequence(self.sequence.entropy, spawn_key=(frame,))
-            rng = np.random.Generator(np.random.SFC64(seed))
-            first, cumulative, guide = self.tables[frame < self.dark_frames]
-            full += expose(rng, signal, first, cumulative, guide, out=self.movie[frame, 0], **self.exposure)
-        return full

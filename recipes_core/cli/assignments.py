@@ -36,6 +36,7 @@ class Assignments:
 
     def metadata_of(self, inputs: Iterable[str]) -> dict[str, dict[str, Any]]:
         """``-m`` as input -> key -> value; the name of an input may hold dots itself."""
+        from recipes_core.data.cameras import PRESET_KEY
         from recipes_core.language import parse_value
 
         known = sorted(inputs, key=len, reverse=True)
@@ -46,7 +47,9 @@ class Assignments:
             if name is None:
                 hint = did_you_mean(full.partition(".")[0], known, what="its inputs") or "It has no free input."
                 raise UsageError(f"-m {text}: '{full.partition('.')[0]}' is no input of the recipe.", code="U134", hint=hint)
-            found.setdefault(name, {})[full[len(name) + 1 :]] = parse_value(value, f"-m {text}")
+            key = full[len(name) + 1 :]
+            # As `camera: NAME` under an input.
+            found.setdefault(name, {})[PRESET_KEY if key == "camera" else key] = parse_value(value, f"-m {text}")
         return found
 
 

@@ -69,8 +69,10 @@ def show_info(key: str | None, as_json: bool) -> None:
 
 
 @command.command("gc", short_help="Remove what was not used for longest.")
-@click.option("--max-size", metavar="SIZE", help="Such as 5GB; RECIPES_CACHE_SIZE or 20GB where not given.")
-@click.option("--max-age", metavar="DAYS", type=click.FloatRange(min=0), help="90 where not given.")
+@click.option("--max-size", metavar="SIZE", help="Such as 5GB. Default: RECIPES_CACHE_SIZE, else 20GB.")
+@click.option(
+    "--max-age", metavar="DAYS", type=click.FloatRange(min=0), help="Remove also what was not used for so long. Default: 90."
+)
 @_as_json
 def collect(max_size: str | None, max_age: float | None, as_json: bool) -> None:
     """Remove what was not used for longest until the cache is within its limits. Entries that a run needs now stay."""
@@ -144,6 +146,8 @@ def _cache(as_json: bool, *, writable: bool = True) -> Iterator[Cache]:
             )
         try:
             yield cache
+        except BrokenPipeError:  # the reader of our output has gone
+            raise
         except OSError as error:
             raise EnvironmentFault(
                 f"the cache in {cache.root} cannot be read: {error.strerror or error}.",

@@ -18,6 +18,7 @@ def command(recipe_file: str, as_json: bool, verbose: bool) -> None:
     An input without a file is no fault; files that the recipe itself names are looked into.
     """
     with faults.reported(as_json=as_json, verbose=verbose):
+        from recipes_core.cli.show import counted
         from recipes_core.recipe import Recipe
 
         recipe = Recipe.load(recipe_file)
@@ -28,7 +29,7 @@ def command(recipe_file: str, as_json: bool, verbose: bool) -> None:
             faults.print_json(faults.document(0, problems=warnings, inputs=free))
             return
         faults.echo_problems(warnings)
-        click.echo(f"{recipe_file}: {len(recipe.steps)} steps, no faults.")
+        click.echo(f"{recipe_file}: {counted(len(recipe.steps), 'step')}, no faults.")
         for key, item in recipe.inputs.items():
             where = recipe.source_of(key) or ("give it with -i" if item.required else "optional")
             click.echo(f"  input {key} ({item.kind.__name__}): {where}")

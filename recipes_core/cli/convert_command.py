@@ -16,14 +16,14 @@ RECIPES = (".yaml", ".yml")
 @click.argument("source", metavar="IN")
 @click.argument("target", metavar="OUT")
 @click.option(
-    "-m", "metadata", multiple=True, metavar="KEY=VALUE", help="Metadata that the file lacks, such as voxelsize.x=0.1 (um)."
+    "-m", "--metadata", multiple=True, metavar="KEY=VALUE", help="Metadata that the file lacks, such as voxelsize.x=0.1 (um)."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 @click.option("-v", "--verbose", is_flag=True, help="Show where an error comes from.")
 def command(source: str, target: str, metadata: tuple[str, ...], as_json: bool, verbose: bool) -> None:
     """Convert the table, images or drift in IN to the format that the ending of OUT says, or a recipe to the full form.
 
-    IN may have options behind its name: ``in.hdf?table=NAME``, ``in.csv?pixel_size=100``. Endings of OUT: .hdf (PYME), .csv (PYME),
+    IN may have options behind its name: 'in.hdf?table=NAME', 'in.csv?pixel_size=100'. Endings of OUT: .hdf (PYME), .csv (PYME),
     .hdf5 (Picasso), .ts.csv (ThunderSTORM), .deepstorm.csv, .decode.h5, .decode.csv, _sml.mat (SMAP), .challenge.csv, .smlm, .parquet; .ome.tif,
     .h5 and .raw for images; .npz, .csv and .txt for drifts.
 

@@ -30,11 +30,11 @@ def command(
     no_cache: bool,
     as_json: bool,
 ) -> None:
-    r"""Say for each step of RECIPE whether it would run, why, and how long it took before. The disk stays as it is.
+    """Say for each step of RECIPE whether it would run, why, and how long it took before. The disk stays as it is.
 
     \b
     recipe explain correct_drift_locs.yaml cell7.hdf -p binsize=20
-    """
+    """  # noqa: D301 - click wants the character itself
     state: dict[str, Any] = {"steps": [], "outputs": {}}
     with faults.reported(as_json=as_json, state=state):
         from recipes_core.cli.explaining import explain_sessions

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from recipes_core.cli.stopping import final_code
 from recipes_core.errors import ExitCode, Problem, RecipeError
 
 
@@ -75,6 +76,7 @@ def _finish(
 ) -> NoReturn:
     if error is not None:
         traceback.print_exception(error.__cause__ or error, file=sys.stderr)
+    code = final_code(code)
     if as_json:
         print_json(document(code, problems=problems, **(state or {})))
     else:

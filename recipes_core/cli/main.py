@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
 
 import click
+
+from recipes_core.cli.stopping import ended_by_sigterm
 
 VERBS = {
     "run": ("recipes_core.cli.run_command", "Run a recipe and save its results."),
@@ -98,35 +98,8 @@ def recipe() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: run the command and exit with the code of the contract."""
-    with _ended_by_sigterm():
+    with ended_by_sigterm():
         _main(arguments)
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does, with the exit code that shells give it."""
-    from recipes_core.errors import ExitCode
-
-    asked = False
-
-    def end(number: int, frame: object) -> None:
-        nonlocal asked
-        asked = True
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, end)
-    except ValueError:  # signals belong to the main thread
-        yield
-        return
-    try:
-        yield
-    except SystemExit as ended:
-        if asked and ended.code == ExitCode.CANCELLED:
-            sys.exit(128 + signal.SIGTERM)
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _main(arguments: Sequence[str] | None) -> None:
@@ -140,10 +113,6 @@ def _main(arguments: Sequence[str] | None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("cancelled", err=True)
         sys.exit(ExitCode.CANCELLED)
-    except BrokenPipeError:
-        # The reader of a pipe has gone (`recipe modules list | head`): no fault of ours.
-        sys.stderr.close()
-        sys.exit(ExitCode.OK)
     sys.exit(ExitCode.OK)
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from recipes_core.plugins import ModuleRef
 
 
+_DIGITS = 12
+
+
 @click.group("modules", short_help="List the modules, or show one.")
 def command() -> None:
     """List the modules that recipes may use, or show one of them."""
@@ -26,7 +29,7 @@ def list_modules(as_json: bool) -> None:
     with faults.reported(as_json=as_json):
         from recipes_core.plugins import registry
 
-        refs = sorted(registry().modules.values(), key=lambda ref: ref.name.casefold())
+        refs = sorted(registry().modules.values(), key=lambda ref: ref.short_name.casefold())
         if as_json:
             faults.print_json([{"name": ref.name, "summary": ref.summary, "aliases": list(ref.aliases)} for ref in refs])
             return
@@ -88,7 +91,7 @@ def _as_text(item: dict[str, Any]) -> str:
         lines += [title, *_columns(rows)]
     rows = [
         (p["name"], f"{_yaml(p['default'])}{' ' + p['unit'] if p['unit'] else ''}",
-         "; ".join(part for part in (p["desc"], p["expected"] if not p["deprecated"] else "no longer needed") if part))
+         "; ".join(part for part in (p["desc"], _expected(p)) if part))
         for p in item["parameters"]
     ]  # fmt: skip
     short = item["name"].rpartition(".")[2]
@@ -96,6 +99,12 @@ def _as_text(item: dict[str, Any]) -> str:
                         if not (port.get("optional") or port.get("diagnostic") or port.get("deprecated")))  # fmt: skip
     lines += ["parameters", *_columns(rows), "", "in a recipe", f"  - {short}: {{{example}}}"]
     return "\n".join(lines)
+
+
+def _expected(parameter: dict[str, Any]) -> str:
+    if not parameter["deprecated"]:
+        return str(parameter["expected"])
+    return "" if parameter["desc"].startswith("no longer needed") else "no longer needed"
 
 
 def _columns(rows: list[tuple[str, str, str]]) -> list[str]:
@@ -112,4 +121,6 @@ def _yaml(value: Any) -> str:
         return "null"
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(_yaml(item) for item in value) + "]"
+    if isinstance(value, float) and len(str(value)) > _DIGITS:
+        return f"{value:.6g}"
     return str(value) if value != "" else "''"

@@ -19,13 +19,17 @@ recipe_argument = click.argument("recipe_file", metavar="RECIPE")
 input_argument = click.argument("input_file", metavar="[INPUT]", required=False)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 target_option = click.option(
-    "--target", "targets", metavar="KEY", multiple=True, help="Make and save only this key (or the results of this step)."
+    "--target",
+    "targets",
+    metavar="KEY",
+    multiple=True,
+    help="Make and save only this key, or the results of this step. May be given several times.",
 )
 output_option = click.option(
     "-o", "--output", "output_dir", metavar="DIR", help="Folder for the results. Default: RECIPE_results."
 )
 each_option = click.option(
-    "--each", metavar="NAME=GLOB", help="Once for each file that the pattern finds, as input NAME; quote the pattern."
+    "--each", metavar="NAME=GLOB", help="Run once for each file that the pattern finds, as input NAME; quote the pattern."
 )
 no_cache_option = click.option("--no-cache", is_flag=True, help="Neither use results of earlier runs nor keep these.")
 force_option = click.option(
@@ -52,10 +56,15 @@ def common_options(function: Command) -> Command:
         "--metadata",
         metavar="INPUT.KEY=VALUE",
         multiple=True,
-        help="Metadata of an input, e.g. movie.voxelsize.x=0.1 (um).",
+        help="Metadata of an input, e.g. movie.voxelsize.x=0.1 (um). May be given several times.",
     )
     @click.option(
-        "-p", "--parameter", "parameters", metavar="[STEP.]PARAM=VALUE", multiple=True, help="Another value for a parameter."
+        "-p",
+        "--parameter",
+        "parameters",
+        metavar="[STEP.]PARAM=VALUE",
+        multiple=True,
+        help="Another value for a parameter. May be given several times.",
     )
     @functools.wraps(function)
     def with_assignments(

@@ -32,7 +32,7 @@ from recipes_core.cli.assignments import Assignments
 def command(
     recipe_file: str, input_file: str | None, assignments: Assignments, as_json: bool, verbose: bool, quiet: bool, **choices: Any
 ) -> None:
-    r"""Run RECIPE and save its results; steps whose results are in the cache do not run again.
+    """Run RECIPE and save its results; steps whose results are in the cache do not run again.
 
     INPUT is a file for the recipe's one free input of a fitting type; name others with -i.
     With a RESULT that an earlier run has saved: make it again as its record says, and compare.
@@ -42,7 +42,7 @@ def command(
     recipe run localize.yaml -i movie=cell7.tif -m movie.voxelsize.x=0.1 -p threshold=1.2
     recipe run correct_drift_locs.yaml --each Localizations='data/*.hdf' --executor processes
     recipe run results/cell7_corrected.hdf
-    """
+    """  # noqa: D301 - click wants the character itself
     state: dict[str, Any] = {"steps": [], "outputs": {}}
     show = "none" if as_json else "quiet" if quiet else "verbose" if verbose else "normal"
     with faults.reported(as_json=as_json, verbose=verbose, state=state):

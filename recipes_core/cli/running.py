@@ -16,6 +16,7 @@ from recipes_core.cache.store import Cache
 from recipes_core.cli import faults
 from recipes_core.cli.session import Session, refuse_collisions
 from recipes_core.cli.show import listener_for, print_summary
+from recipes_core.cli.stopping import final_code
 from recipes_core.errors import Problem, RecipeError, ResultDiffers, UsageError
 from recipes_core.run import Listeners, PluginListener, RunReport
 from recipes_core.run.executors import open_executor
@@ -149,7 +150,7 @@ def _record(task: _Task, choices: Choices, cache: Cache | None) -> None:
         inputs=task.session.recipe.inputs_record(),
         saved=task.saved,
         started=task.started,
-        exit_code=0 if task.error is None else int(task.error.exit_code),
+        exit_code=0 if task.error is None else final_code(task.error.exit_code),
         command=sys.argv[1:],
         executor=choices.executor,
     )

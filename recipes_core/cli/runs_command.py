@@ -17,7 +17,7 @@ def command() -> None:
 
 
 @command.command("ls")
-@click.option("-n", "number", type=click.IntRange(1), default=20, show_default=True, help="How many.")
+@click.option("-n", "number", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="How many.")
 @opt.json_option
 def list_runs(number: int, as_json: bool) -> None:
     """List the latest runs, newest first."""
@@ -30,7 +30,7 @@ def list_runs(number: int, as_json: bool) -> None:
             run = item.content
             ran = sum(step["state"] == "done" for step in run["steps"])
             there = sum(step["state"] in ("cached", "current") for step in run["steps"])
-            word = click.style("done  ", fg="green") if not run["exit"] else click.style(f"exit {run['exit']}", fg="red")
+            word = click.style("done    ", fg="green") if not run["exit"] else click.style(f"exit {run['exit']}", fg="red")
             files = ", ".join(Path(str(told.get("path", ""))).name for told in run["inputs"].values() if told.get("path"))
             recipe = Path(run["recipe_file"]).name
             click.echo(f"{item.name}  {word}  {run['seconds']:8.1f} s  {ran} run, {there} cached  {recipe}  {files}".rstrip())
@@ -53,7 +53,8 @@ def show_run(run: str, as_json: bool) -> None:
         width = max((len(step["step"]) for step in content["steps"]), default=0)
         for step in content["steps"]:
             seconds = f"{step['seconds']:8.2f} s" if step["state"] == "done" else " " * 10
-            click.echo(f"{step['step']:<{width}}  {step['state']:<8}{seconds}  {click.style(step['reason'], dim=True)}".rstrip())
+            reason = f"  {click.style(step['reason'], dim=True)}" if step["reason"] else ""
+            click.echo(f"{step['step']:<{width}}  {step['state']:<10}{seconds}{reason}".rstrip())
             for text in step["warnings"]:
                 click.echo(f"{'':<{width}}  {click.style('warning', fg='yellow')}: {text}")
         click.echo()

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 
+def counted(n: int, what: str) -> str:
+    """A number of things: ``1 result``, ``2 results``."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def listener_for(show: str, *, batch: bool = False) -> Listener:
     """The listener for ``none``, ``quiet``, ``normal`` or ``verbose``: a live table on a terminal, plain lines in a pipe.
 
@@ -147,7 +152,8 @@ def print_summary(report: RunReport, saved: Sequence[Saved], folder: Path, *, br
     left = sum(item.unchanged for item in saved)
     if brief:
         click.echo(
-            f"{name}: {len(done)} steps run, {len(there)} cached, {len(saved)} results" + (f", {left} unchanged" if left else "")
+            f"{name}: {counted(len(done), 'step')} run, {len(there)} cached, {counted(len(saved), 'result')}"
+            + (f", {left} unchanged" if left else "")
         )
         return
     width = max((len(result.step) for result in (*done, *there)), default=0)
@@ -160,7 +166,7 @@ def print_summary(report: RunReport, saved: Sequence[Saved], folder: Path, *, br
             click.echo(f"{click.style(f'{result.step:<{width}}', bold=True)}  {result.seconds:7.2f} s  {rows[0]}".rstrip())
             for row in rows[1:]:
                 click.echo(f"{'':<{width}}  {'':7}    {row}")
-    click.echo(f"\n{len(saved)} results in {folder}")
+    click.echo(f"\n{counted(len(saved), 'result')} in {folder}")
     for item in saved:
         shown = item.path.relative_to(folder) if item.path.is_relative_to(folder) else item.path
         note = f"{item.label}, unchanged" if item.unchanged else item.label

@@ -74,6 +74,7 @@ def _show(name: str, steps: list[dict[str, Any]], files: dict[str, str]) -> None
         click.echo(click.style(name, bold=True))
     for step in steps:
         word = click.style(f"{step['state']:<8}", fg=colours[step["state"]])
-        click.echo(f"{word} {step['step']}  {click.style(step['reason'], dim=True)}".rstrip())
+        reason = f"  {click.style(step['reason'], dim=True)}" if step["reason"] else ""
+        click.echo(f"{word} {step['step']}{reason}")
     for path, state in files.items():
         click.echo(f"{click.style(f'{state:<8}', fg=colours[state])} {path}")

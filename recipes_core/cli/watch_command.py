@@ -26,7 +26,7 @@ from recipes_core.cli.assignments import Assignments
               help="An input that grows all the time is taken as far as it is there after so long.")  # fmt: skip
 @click.option("--once", is_flag=True, hidden=True, help="End after the first run that a change set off; for tests.")
 def command(recipe_file: str, input_file: str | None, assignments: Assignments, **choices: Any) -> None:
-    r"""Run RECIPE, and again whenever the recipe, an input or a file of a parameter changes; with --each also for new files.
+    """Run RECIPE, and again whenever the recipe, an input or a file of a parameter changes; with --each also for new files.
 
     Only what a change makes stale runs. A recipe that has a fault while it is edited is told and waited for. End with Ctrl-C.
 
@@ -34,7 +34,7 @@ def command(recipe_file: str, input_file: str | None, assignments: Assignments, 
 
     \b
     recipe watch localize.yaml --each movie='today/*.tif' -o results
-    """
+    """  # noqa: D301 - click wants the character itself
     with faults.reported():
         from recipes_core.cli.watching import watch
 

@@ -61,7 +61,7 @@ class Scalars(DataObject):
 
     def summary(self) -> str:
         # Reports of several lines, and more than a line holds, are for the file.
-        shown = [f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}" for name, value in self.values.items()]
+        shown = [f"{name} {_shown(value)}" for name, value in self.values.items()]
         shown = [text for text in shown if "\n" not in text]
         return ", ".join(shown[:MOST_SHOWN]) + (", ..." if len(shown) > MOST_SHOWN else "")
 
@@ -71,6 +71,12 @@ class Scalars(DataObject):
     def save(self, path: str | Path) -> Path:
         """Write the values as JSON; return the path."""
         return persistence().save(self, path)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -20,10 +20,18 @@ _LINES = {"solid": "-", "dashed": (0, (4, 2)), "dotted": ":"}
 _STYLE = {
     "font.family": "DejaVu Sans", "font.size": 9.0, "axes.titlesize": 10.0, "axes.labelsize": 9.0, "axes.spines.top": False,
     "axes.spines.right": False, "axes.linewidth": 0.8, "axes.edgecolor": "#444444", "xtick.color": "#444444",
-    "ytick.color": "#444444", "legend.frameon": False, "legend.fontsize": 8.5, "figure.dpi": 150.0, "svg.hashsalt": "smlm-recipes",
-    "axes.titlelocation": "left", "path.simplify": True,
+    "ytick.color": "#444444", "legend.framealpha": 0.75, "legend.edgecolor": "none", "legend.fontsize": 8.5, "figure.dpi": 150.0,
+    "svg.hashsalt": "smlm-recipes", "axes.titlelocation": "left", "path.simplify": True,
 }  # fmt: skip
 DPI = 150
+_CHARACTER = 5.8
+"""Width of a digit, points."""
+_LETTER = 5.1
+"""Width of a letter of a title in the mean, points."""
+_LABELS = 50.0
+"""What numbers and label of an axis take of the width, points."""
+_NOTE = 8.5
+"""Size of the letters of a note, points."""
 _RECORD_KEYS = {"png": PNG_KEYWORD, "pdf": PDF_KEY}
 
 
@@ -87,15 +95,44 @@ def _draw_panel(canvas: Any, axis: Any, panel: Panel) -> None:
     for series in panel.content:
         if isinstance(series, Series):
             _draw_series(canvas, axis, series, panel)
-    axis.set_title(panel.title)
+    _draw_titles(canvas, axis, panel)
     axis.set_xlabel(panel.x_label)
     axis.set_ylabel(panel.y_label)
     if panel.equal and not pictures:
         axis.set_aspect("equal", adjustable="datalim")
+    if not pictures:
+        _fit_ticks(canvas, axis, panel)
     if any(isinstance(item, Series) and item.label for item in panel.content):
         axis.legend(loc="best", handlelength=1.8)
+
+
+def _draw_titles(canvas: Any, axis: Any, panel: Panel) -> None:
+    """Title at the left and note at the right; one above the other where a line has no room for both."""
+    lines = panel.note.split("\n")
+    needed = _LETTER * (len(panel.title) + max(map(len, lines)) * _NOTE / 10 + 2)
+    above = bool(panel.note) and needed > _width(canvas, axis)
+    axis.set_title(panel.title + "\n" * (len(lines) * above) if panel.title else "")
     if panel.note:
-        axis.set_title(panel.note, loc="right", fontsize=8.5, color="#666666")
+        axis.set_title(panel.note, loc="right", fontsize=_NOTE, color="#666666")
+
+
+def _width(canvas: Any, axis: Any) -> float:
+    """About the width of the axes, points, before they are laid out."""
+    return float(canvas.get_figwidth() * 72 / axis.get_gridspec().ncols - _LABELS)
+
+
+def _fit_ticks(canvas: Any, axis: Any, panel: Panel) -> None:
+    """Whole numbers where only they occur, and fewer ticks where they are long: matplotlib reckons with three characters for each."""
+    from matplotlib.ticker import MaxNLocator
+
+    whole = all(np.issubdtype(np.asarray(item.x).dtype, np.integer) for item in panel.content if isinstance(item, Series))
+    limits = axis.get_xlim()
+    characters = max(len(f"{limit:.0f}") for limit in limits)
+    if characters >= 5 and max(map(abs, limits)) < 1e6:  # from there on their power of ten stands beside the axis
+        most = max(2, int(_width(canvas, axis) / (_CHARACTER * (characters + 2))))
+        axis.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+    elif whole and panel.content:
+        axis.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _colour(value: int | str) -> str:
@@ -175,12 +212,21 @@ def contrast(pixels: npt.NDArray[Any]) -> tuple[float, float]:
 
 
 def _scale_bar(axis: Any, shape: tuple[int, ...], pixel_size: float) -> None:
+    from matplotlib.patheffects import withStroke
+
     width = shape[1] * pixel_size
     target = width / 5
     power = 10.0 ** np.floor(np.log10(target))
     length = float(max(step * power for step in (1, 2, 5) if step * power <= target))
     pixels = length / pixel_size
     right, bottom = shape[1] * 0.96 - 0.5, shape[0] * 0.95 - 0.5
-    axis.plot([right - pixels, right], [bottom, bottom], color="white", linewidth=3, solid_capstyle="butt")
+    # A dark edge, for bright structures.
+    line, letters = [withStroke(linewidth=5, foreground="black")], [withStroke(linewidth=2, foreground="black")]
+    axis.plot(
+        [right - pixels, right], [bottom, bottom], color="white", linewidth=3, solid_capstyle="butt", path_effects=line,
+    )  # fmt: skip
     text = f"{length / 1000:g} µm" if length >= 1000 else f"{length:g} nm"
-    axis.text(right - pixels / 2, bottom - shape[0] * 0.015, text, color="white", ha="center", va="bottom", fontsize=9)
+    axis.text(
+        right - pixels / 2, bottom - shape[0] * 0.015, text, color="white", ha="center", va="bottom", fontsize=9,
+        path_effects=letters,
+    )  # fmt: skip

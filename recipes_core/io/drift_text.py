@@ -18,6 +18,7 @@ import numpy.typing as npt
 from recipes_core.data import DataObject, Drift
 from recipes_core.errors import DataError, FormatError
 from recipes_core.io.content import Dataset, FileContent
+from recipes_core.io.conventions import length
 from recipes_core.io.opening import loaded
 from recipes_core.io.record_places import write_beside
 from recipes_core.io.records import from_json, history_from_json, history_to_json, to_json
@@ -91,7 +92,8 @@ class PicassoDrift:
         if rows.shape[1] not in (2, 3):
             raise FormatError(f"{path} has {rows.shape[1]} columns; a drift of Picasso has x and y, and maybe z.")
         _require_finite(path, rows)
-        size = _size(pixel_size if pixel_size is not None else told.get("pixel_size"))
+        given = pixel_size if pixel_size is not None else told.get("pixel_size")
+        size = None if given is None else length(given)
         history = history_from_json(to_json(told.get("history")))
 
         def load() -> DataObject:
@@ -177,18 +179,6 @@ def _is_range(value: Any) -> TypeGuard[list[float]]:
     return isinstance(value, list) and len(value) == 2 and all(isinstance(end, (int, float)) for end in value)
 
 
-def _size(value: Any) -> float | None:
-    if value is None:
-        return None
-    try:
-        size = float(value)
-    except (TypeError, ValueError):
-        size = np.nan
-    if not (np.isfinite(size) and size > 0):
-        raise DataError(f"pixel_size must be a length in nm above 0, not {value!r}.", code="D230")
-    return size
-
-
 def _pixels(size: Any) -> dict[str, Any]:
     if not isinstance(size, (int, float)) or not size > 0:
         return {}
@@ -246,9 +236,9 @@ def write_picasso(obj: Drift, path: Path, record: Mapping[str, Any]) -> None:
         )  # fmt: skip
     if obj.measured[1] < 0:
         raise DataError("Picasso counts frames from 0, and this drift ends before.", code="D470")
-    length = obj.metadata.get("Picasso.Frames")
-    known = isinstance(length, (int, float)) and length > obj.measured[1]
-    frames = np.arange(int(length) if known and length is not None else int(np.floor(obj.measured[1])) + 1)
+    n_frames = obj.metadata.get("Picasso.Frames")
+    known = isinstance(n_frames, (int, float)) and n_frames > obj.measured[1]
+    frames = np.arange(int(n_frames) if known and n_frames is not None else int(np.floor(obj.measured[1])) + 1)
     values = 0.0 - obj.at(frames) / np.array([size, size, 1.0])
     deep = bool(np.any(obj.correction[:, 2]))
     write_beside(path, record)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import heapq
 import queue
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from recipes_core.errors import Cancelled, RecipeError
 from recipes_core.plan import Plan, PlannedStep, StepState
+from recipes_core.run.ending import HandOver, end_of
 from recipes_core.run.events import Listener, RunReport, StepResult
 from recipes_core.run.executors.base import Executor
 from recipes_core.run.executors.faults import Fault
-from recipes_core.run.failures import missing_inputs, step_failure, together
-from recipes_core.run.jobs import Finished, Job, Outcome, not_run
+from recipes_core.run.failures import missing_inputs, step_failure
+from recipes_core.run.jobs import Finished, Job, Outcome
 from recipes_core.run.lane import Lane
 from recipes_core.run.nodes import NodeResult, NodeSpec, run_node
-from recipes_core.run.runner import MOST_LOSSES, Runner, lost_too_often, result_of, tell_cache
+from recipes_core.run.runner import MOST_LOSSES, Runner, lost_too_often
 from recipes_core.run.stepping import is_there
 from recipes_core.run.tasks import Course, Task, TaskState
 from recipes_core.run.travelling import Stays, node_spec
@@ -46,7 +47,6 @@ class Scheduler:
     ) -> None:
         self.executor = executor
         self.keep_going = keep_going
-        self.finished = finished
         self._inbox: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
         self._lane = Lane(executor, self._inbox.put, n_threads)
         self._courses = [
@@ -66,10 +66,7 @@ class Scheduler:
         self._running = {False: 0, True: 0}
         self._stopped: tuple[Job, RecipeError] | None = None
         self._losses = 0
-        # Where there are several jobs, results of one are saved while others run.
-        self._saver = ThreadPoolExecutor(1, thread_name_prefix="recipe-save") if len(jobs) > 1 else None
-        self._saves: list[Future[None]] = []
-        self._unsaved = 0
+        self._hand_over = HandOver(finished, several=len(jobs) > 1)
         self._told_stays: set[tuple[str, str]] = set()
 
     def run(self) -> list[Outcome]:
@@ -80,11 +77,9 @@ class Scheduler:
             for course in self._courses:
                 if course.outcome is None:
                     self._end(course)
-            for save in self._saves:
-                save.result()
+            self._hand_over.wait()
         finally:
-            if self._saver is not None:
-                self._saver.shutdown(cancel_futures=True)
+            self._hand_over.close()
         return [course.outcome for course in self._courses if course.outcome is not None]
 
     def _work(self) -> None:
@@ -96,8 +91,7 @@ class Scheduler:
             self._stopped = (self._courses[0].job, Cancelled("cancelled"))
             self._lane.stop()
             self.executor.cancel()
-            dropped = [save.cancel() for save in self._saves]
-            if any(dropped) or (self._saver is None and self._unsaved):
+            if self._hand_over.drop():
                 raise
         finally:
             self._lane.close()
@@ -299,10 +293,10 @@ class Scheduler:
             if course is first and planned is own:
                 result = replace(found.result, step=planned.step)
                 course.job.space.note(planned, found.made, found.result.seconds, found.result.warnings)
-                self._record(course, result)
+                course.record(result)
                 continue
             if task.stays:
-                self._share(first, planned, course)
+                first.share(planned, course)
             if is_there(course.job.space, planned):
                 self._note_shared(course, planned, task)
             else:
@@ -323,23 +317,11 @@ class Scheduler:
                 course.open.discard(task.planned.key)
                 self._end_if_complete(course)
 
-    @staticmethod
-    def _share(first: Course, planned: PlannedStep, course: Course) -> None:
-        """What was made here and is not in the cache is handed to other jobs in memory."""
-        space = first.job.space
-        made = {port: space.get(name) for port, name in planned.made.items() if space.in_memory(name)}
-        course.job.space.hold(planned, made)
-
     def _note_shared(self, course: Course, planned: PlannedStep, task: Task) -> None:
         origin = task.holders[0][0].job.name if task.holders else ""
         reason = f"made for {origin}" if origin and origin != course.job.name else "made by another step of the same key"
         course.job.space.note(planned, planned.wanted, 0.0)
-        self._record(course, StepResult(planned.step, planned.module, "cached", reason, key=planned.key))
-
-    @staticmethod
-    def _record(course: Course, result: StepResult) -> None:
-        course.results[result.step] = result
-        course.listener.step_finished(result)
+        course.record(StepResult(planned.step, planned.module, "cached", reason, key=planned.key))
 
     def _failed(self, task: Task, found: NodeResult) -> None:
         self._tell_rest(task, found)
@@ -351,7 +333,7 @@ class Scheduler:
             failure = step_failure(course.job.graph, planned, error)
             failure.__cause__ = error
             course.failures[planned.step] = failure
-            self._record(course, replace(found.result, step=planned.step))
+            course.record(replace(found.result, step=planned.step))
             if not self.keep_going and self._stopped is None:
                 self._stop(course.job, failure)
         self._block(task.planned.key)
@@ -402,30 +384,6 @@ class Scheduler:
         if course.outcome is None and not course.open:
             self._end(course)
 
-    def _outcome(self, course: Course) -> Outcome:
-        if course.failures:
-            order = ["", *(step.step for step in course.plan.steps)]
-            return together([course.failures[step] for step in order if step in course.failures])
-        if course.open and self._stopped is not None:
-            return not_run(course.job, *self._stopped)
-        return course.report
-
     def _end(self, course: Course) -> None:
-        outcome = course.outcome = self._outcome(course)
-        job = course.job
-        job.report = course.report
-        course.report.steps = [result_of(step, course.results, course.job.space) for step in course.plan.steps]
-        job.space.book.save()
-        tell_cache(job.space, course.report)
-        course.listener.run_finished(course.report)
-        self._unsaved += 1
-        if self._saver is not None:
-            self._saves.append(self._saver.submit(self._hand_over, course, outcome))
-        else:
-            self._hand_over(course, outcome)
-
-    def _hand_over(self, course: Course, outcome: Outcome) -> None:
-        self.finished(course.job, outcome)
-        self._unsaved -= 1
-        if len(self._courses) > 1:
-            course.job.space.drop_all()
+        course.outcome = end_of(course, self._stopped)
+        self._hand_over.give(course.job, course.outcome)

@@ -53,6 +53,17 @@ class Course:
     open: set[str] = field(default_factory=set)
     outcome: Outcome | None = None
 
+    def record(self, result: StepResult) -> None:
+        """Note how a step went, and tell."""
+        self.results[result.step] = result
+        self.listener.step_finished(result)
+
+    def share(self, planned: PlannedStep, other: Course) -> None:
+        """Hand what was made in this process and is not in the cache to another job, in memory."""
+        space = self.job.space
+        made = {port: space.get(name) for port, name in planned.made.items() if space.in_memory(name)}
+        other.job.space.hold(planned, made)
+
 
 @dataclass(eq=False)
 class Task:

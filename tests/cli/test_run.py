@@ -232,3 +232,10 @@ def test_a_file_in_place_of_what_a_step_makes(recipe_command, files, tmp_path, d
     again = recipe_command("run", tmp_path / "out" / "cell7_bright.hdf")
     assert again.code == 0, again.err
     assert "same" in again.out
+
+
+def test_a_camera_is_named_as_under_an_input() -> None:
+    from recipes_core.cli.assignments import Assignments
+
+    given = Assignments(metadata=("movie.camera=ORCA-Flash4.0 V3", "movie.Camera.ADOffset=99"))
+    assert given.metadata_of(["movie"]) == {"movie": {"Camera.Preset": "ORCA-Flash4.0 V3", "Camera.ADOffset": 99}}

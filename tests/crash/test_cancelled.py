@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM at random moments: the run says so and ends, nothing is half written, workers are gone."""
 
+import json
 import os
 import random
 import signal
@@ -33,13 +34,25 @@ def test_in_the_middle_of_a_step(make_scene, tmp_path, number, more):
     assert scene.orphans() == []
     assert not (scene.folder / "out" / "filtered.hdf").exists()
     (record,) = scene.records()
-    assert record["exit"] == 130
+    assert record["exit"] == CODES[number]
     assert {step["step"]: step["state"] for step in record["steps"]} | {"wait": "cancelled"} == {
         "Locs_Simulate": "done", "wait": "cancelled", "filter": "not run",
     }  # fmt: skip
     assert scene.damaged() == []
     assert scene.call("cache", "gc").code == 0
     assert scene.leftovers() == []
+
+
+@BOTH
+def test_the_document_tells_the_exit_code(make_scene, tmp_path, number):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    scene = make_scene(waiting(notes, 30.0))
+    running = scene.start(*scene.words(0, scene.folder / "out", "--json"), fresh=False)
+    until(lambda: list(notes.iterdir()), [running])
+    os.kill(running.pid, number)
+    ended = running.wait(20)
+    assert json.loads(ended.out)["exit"] == ended.code == CODES[number]
 
 
 def cancel_at_random(scene, seed, times):

@@ -129,6 +129,7 @@ def test_maps_count_in_noise_and_light():
     [
         ({"dark": np.ones((4, 4))}, {}, "does not hold the movie's region: 6 x 8 from row 0, column 0"),
         ({"dark": np.ones((20, 30))}, {"Camera.ROIOriginX": 25, "Camera.ROIOriginY": 0}, "row 0, column 25"),
+        ({"variance": np.ones((20, 30))}, {}, "do not say which region of the sensor"),
         ({"variance": np.full(SHAPE, -1.0)}, {}, "48 pixels that are not finite or below 0"),
         ({"flat": np.zeros(SHAPE)}, {}, "not above 0"),
         ({"flat": np.full(SHAPE, 1000.0)}, {}, "is 1 in the mean"),
@@ -313,4 +314,4 @@ def test_typical_values_are_told_to_be_typical():
     )
     ctx = Context()
     camera_of(ctx, stack)
-    assert "typical values of a data sheet" in ctx.messages[1]
+    assert "typical values, which no data sheet confirms, for Camera.ADOffset" in ctx.messages[1]

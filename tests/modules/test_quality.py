@@ -128,6 +128,10 @@ class TestReport:
         assert found.units["nena"] == "nm"
         assert ctx.warnings == []
         assert len(made["output_figure"].panels) >= 6
+        notes = [panel.note for panel in made["output_figure"].panels]
+        assert any(note.startswith("Precision (NeNA)") for note in notes)
+        assert any(note.startswith("Resolution (FRC)") for note in notes)
+        assert max(len(line) for note in notes for line in note.splitlines()) < 64  # a panel has room for so many
 
     def test_a_wrong_drift_is_told(self, simulated):
         locs, drift = simulated["output_localizations"], simulated["output_drift"]

@@ -80,50 +80,64 @@ def _copies(
 @numba.njit(cache=True, nogil=True)
 def _fill(points: Any, triangles: Any, pixel: float, image: Any) -> None:
     """Add the value of its triangle to each pixel whose middle lies in one."""
-    ny, nx = image.shape
     for t in range(len(triangles)):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
-        twice = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+        corners = _corners(points, triangles[t])
+        twice = _twice_area(corners)
         if twice == 0:
             continue
+        ax, ay, bx, by, cx, cy = corners
         p, q, r = (ax - bx) ** 2 + (ay - by) ** 2, (bx - cx) ** 2 + (by - cy) ** 2, (cx - ax) ** 2 + (cy - ay) ** 2
         square = p + q + r - min(p, q, r) - max(p, q, r)
         value = 1e6 / (0.5 * square * pixel * pixel + 1.0)
-        top, bottom = max(0.0, np.ceil(min(ay, by, cy) - 0.5)), min(ny - 1.0, np.floor(max(ay, by, cy) - 0.5))
-        left, right = max(0.0, np.ceil(min(ax, bx, cx) - 0.5)), min(nx - 1.0, np.floor(max(ax, bx, cx) - 0.5))
-        if not (top <= bottom and left <= right):
-            continue
-        for row in range(int(top), int(bottom) + 1):
-            v = row + 0.5
-            for column in range(int(left), int(right) + 1):
-                u = column + 0.5
-                e0 = ((bx - ax) * (v - ay) - (u - ax) * (by - ay)) / twice
-                e1 = ((cx - bx) * (v - by) - (u - bx) * (cy - by)) / twice
-                if e0 >= 0 and e1 >= 0 and e0 + e1 <= 1:
+        rows, columns = _reach(ay, by, cy, image.shape[0]), _reach(ax, bx, cx, image.shape[1])
+        for row in range(rows[0], rows[1]):
+            for column in range(columns[0], columns[1]):
+                if _inside(column + 0.5, row + 0.5, corners, twice):
                     image[row, column] += value
 
 
 @numba.njit(cache=True, nogil=True)
 def _fill_areas(points: Any, triangles: Any, pixel: float, covered: Any, areas: Any) -> None:
     """Count triangles and add twice their area, nm^2, at each pixel whose middle lies in one."""
-    ny, nx = covered.shape
     for t in range(len(triangles)):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ax, ay, bx, by, cx, cy = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
-        twice = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+        corners = _corners(points, triangles[t])
+        twice = _twice_area(corners)
         if twice == 0:
             continue
-        top, bottom = max(0.0, np.ceil(min(ay, by, cy) - 0.5)), min(ny - 1.0, np.floor(max(ay, by, cy) - 0.5))
-        left, right = max(0.0, np.ceil(min(ax, bx, cx) - 0.5)), min(nx - 1.0, np.floor(max(ax, bx, cx) - 0.5))
-        if not (top <= bottom and left <= right):
-            continue
-        for row in range(int(top), int(bottom) + 1):
-            v = row + 0.5
-            for column in range(int(left), int(right) + 1):
-                u = column + 0.5
-                e0 = ((bx - ax) * (v - ay) - (u - ax) * (by - ay)) / twice
-                e1 = ((cx - bx) * (v - by) - (u - bx) * (cy - by)) / twice
-                if e0 >= 0 and e1 >= 0 and e0 + e1 <= 1:
+        ax, ay, bx, by, cx, cy = corners
+        rows, columns = _reach(ay, by, cy, covered.shape[0]), _reach(ax, bx, cx, covered.shape[1])
+        for row in range(rows[0], rows[1]):
+            for column in range(columns[0], columns[1]):
+                if _inside(column + 0.5, row + 0.5, corners, twice):
                     covered[row, column] += 1
                     areas[row, column] += abs(twice) * pixel * pixel
+
+
+@numba.njit(cache=True, nogil=True)
+def _corners(points: Any, triangle: Any) -> Any:
+    """x and y of the three corners."""
+    a, b, c = triangle[0], triangle[1], triangle[2]
+    return points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
+
+
+@numba.njit(cache=True, nogil=True)
+def _twice_area(corners: Any) -> Any:
+    """Twice the area; negative where the corners go round the other way."""
+    ax, ay, bx, by, cx, cy = corners
+    return (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
+
+
+@numba.njit(cache=True, nogil=True)
+def _reach(a: float, b: float, c: float, n: int) -> tuple[int, int]:
+    """First of n pixels whose middle may lie in a triangle with these coordinates, and the one behind the last."""
+    first, last = max(0.0, np.ceil(min(a, b, c) - 0.5)), min(n - 1.0, np.floor(max(a, b, c) - 0.5))
+    return (int(first), int(last) + 1) if first <= last else (0, 0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _inside(u: float, v: float, corners: Any, twice: float) -> bool:
+    """Whether a place lies in a triangle."""
+    ax, ay, bx, by, cx, cy = corners
+    e0 = ((bx - ax) * (v - ay) - (u - ax) * (by - ay)) / twice
+    e1 = ((cx - bx) * (v - by) - (u - bx) * (cy - by)) / twice
+    return bool(e0 >= 0 and e1 >= 0 and e0 + e1 <= 1)
