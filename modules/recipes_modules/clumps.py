@@ -124,7 +124,7 @@ class FindClumps(ModuleBase):
 class MultiviewFindClumps(ModuleBase):
     """Numbers localizations that are likely of one molecule, as PYME's multiview.FindClumps does.
 
-    As tracking.FindClumps, with a radius of radius_scale * error_x + radius_offset.
+    As tracking.FindClumps, within 2 * (radius_scale * error_x + radius_offset), with the error of the later localization.
     """
 
     module_name = "FindClumps"
@@ -133,15 +133,18 @@ class MultiviewFindClumps(ModuleBase):
     output_name = Output(Localizations, "clumped", like="input_name", adds=ADDED, desc="the same rows with their clump")
 
     time_gap_tolerance = Int(1, low=0, unit="frame", desc="most dark frames within a clump")
-    radius_scale = Float(2.0, low=0.0, desc="standard errors within which localizations are linked")
-    radius_offset = Float(0.0, low=0.0, unit="nm", desc="added to every radius")
+    radius_scale = Float(2.0, low=0.0, desc="factor of the standard error; localizations are linked within twice that")
+    radius_offset = Float(0.0, low=0.0, unit="nm", desc="added to radius_scale standard errors")
     probe_aware = Bool(False, desc="link only localizations that have the same value in column probe")
+    double_radius = Bool(
+        True, desc="link within twice radius_scale * error_x + radius_offset, as PYME does; false links within once that"
+    )
 
     def required_columns(self, port: str) -> tuple[str, ...]:
         return ("x", "y", "frame", "error_x", *(("probe",) if self.probe_aware else ()))
 
     def run(self, ctx: Context, input_name: Localizations) -> Localizations:
-        radius = self.radius_scale * input_name["error_x"] + self.radius_offset
+        radius = (self.radius_scale * input_name["error_x"] + self.radius_offset) * (2.0 if self.double_radius else 1.0)
         if not self.probe_aware:
             return clumped(ctx, input_name, radius, self.time_gap_tolerance, "error_x")
         made: dict[str, Array] = {}

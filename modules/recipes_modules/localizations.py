@@ -24,6 +24,8 @@ RATIO_ERROR = 0.01
 """Standard error of a colour ratio where the fit gives none."""
 
 _CAMERA = ("voxelsize.x", "Camera.ElectronsPerCount", "Camera.TrueEMGain")
+_FOCUS = "Events.ProtocolFocus"
+"""Metadata: times (s) and positions (um) of the focus, which the reader of PYME's files takes from their events."""
 _MOST_SEQUENTIAL = 8
 """Sequential colours whose columns may be named in a recipe before the metadata tell how many there are."""
 
@@ -37,12 +39,13 @@ _FIT_ALIASES = {
 class AddPipelineDerivedVars(ModuleBase):
     """Makes localizations of fit results: the usual names, z, photons, and the colour ratio of splitter data.
 
-    Adds `focus` (0: no focus events are read), `z` from the fitted or astigmatic z and the focus, photons for Gaussian fits where the
-    camera is known, and for two-channel fits `A`, `gFrac` (part of the light in the first channel) and its error.
+    Adds `focus` (nm, from the file's events ProtocolFocus; 0 where there are none), `z` from the fitted or astigmatic z and the focus,
+    photons for Gaussian fits where the camera is known, and for two-channel fits `A`, `gFrac` (part of the light in the first channel) and
+    its error.
     """
 
     inputFitResults = Input(Table, "FitResults", desc="results of a fit, as in a .h5r file")
-    inputEvents = Input(Table, "", desc="events of the movie; not used yet")
+    inputEvents = Input(Table, "", desc="kept for old recipes: events come with the fit results' file")
     outputLocalizations = Output(Localizations, "Localizations", desc="the same rows with derived columns")
     outputEventMaps = Output(DataObject, "event_maps", deprecated=True, desc="kept for old recipes: the input itself")
     pixelSizeNM = Float(1.0, low=0.0, unit="nm", desc="factor for tables whose x and y are in pixels")
@@ -60,13 +63,14 @@ class AddPipelineDerivedVars(ModuleBase):
             return None  # the run says it, with the data at hand
 
     def run(self, ctx: Context, inputFitResults: Table, inputEvents: Table | None) -> dict[str, Any]:
-        table = Localizations(self._derived(inputFitResults), metadata=inputFitResults.metadata)
+        columns = self._derived(inputFitResults, focus_of(ctx, inputFitResults))
+        table = Localizations(columns, metadata=inputFitResults.metadata)
         made: dict[str, Any] = {"outputLocalizations": table}
         if ctx.wanted("outputEventMaps"):
             made["outputEventMaps"] = inputFitResults
         return made
 
-    def _derived(self, fit: Table) -> dict[str, Any]:
+    def _derived(self, fit: Table, focus: Floats | None = None) -> dict[str, Any]:
         columns: dict[str, Any] = {name: fit[name] for name in fit.columns}
         for name, source in _FIT_ALIASES.items():
             if source in columns and name not in columns:
@@ -80,7 +84,7 @@ class AddPipelineDerivedVars(ModuleBase):
         if self.pixelSizeNM != 1.0:
             for axis in "xy":
                 columns[axis] = columns[axis] * self.pixelSizeNM
-        columns.setdefault("focus", np.zeros(len(fit)))
+        columns.setdefault("focus", np.zeros(len(fit)) if focus is None else focus)
         columns["z"] = self._z(columns)
         _add_colour_ratio(columns)
         _add_photons(columns, fit.metadata)
@@ -92,6 +96,32 @@ class AddPipelineDerivedVars(ModuleBase):
             if name in columns:
                 return columns[name] + focus
         return focus
+
+
+def focus_of(ctx: Context, fit: Table) -> Floats | None:
+    """Focus (nm) at the frame of each row, as the events ``ProtocolFocus`` say: each holds until the next; None where there are none.
+
+    Before the first event it is ``Protocol.PiezoStartPos``.
+    """
+    events = fit.metadata.get(_FOCUS)
+    frames = next((fit[name] for name in ("frame", "tIndex", "t") if name in fit), None)
+    if not isinstance(events, (list, tuple)) or not events or frames is None or "focus" in fit:
+        return None
+    start, cycle = (fit.metadata.get(key) for key in ("StartTime", "Camera.CycleTime"))
+    if not isinstance(start, (int, float)) or not isinstance(cycle, (int, float)) or not cycle > 0:
+        ctx.warn(
+            "the file has focus events, but no StartTime or Camera.CycleTime that tells their frames: the focus is taken as 0"
+        )
+        return None
+    times, places = np.array(events, np.float64).T
+    before = fit.metadata.get("Protocol.PiezoStartPos")
+    if not isinstance(before, (int, float)):
+        before = places[0]
+        ctx.warn(f"Protocol.PiezoStartPos is missing: the focus before the first event is taken as that after it, {before:g} um")
+    # Times are kept to a part of a microsecond only: an event at the start of a frame counts for it.
+    begins = (times - start) / cycle - 1e-6
+    ctx.say(f"{len(times):,} focus events, from {places.min():g} to {places.max():g} um")
+    return np.asarray(1000.0 * np.concatenate([[before], places])[np.searchsorted(begins, frames, side="right")])
 
 
 def _add_colour_ratio(columns: dict[str, Any]) -> None:
@@ -159,7 +189,12 @@ class ProcessColour(ModuleBase):
             added = self._by_ratio(ctx, input)
         elif "probe" in input:
             probes = input["probe"]
-            added = {f"p_chan{probe:g}": (probes == probe).astype(np.float32) for probe in np.unique(probes)}
+            present = np.unique(probes)
+            whole = np.isfinite(present).all() and np.all(present == np.rint(present))
+            if len(present) and whole and present[0] >= 0 and present[-1] < _MOST_SEQUENTIAL:
+                # As PYME: a probe without localizations has a channel too, so that numbers mean the same in every file.
+                present = np.arange(int(present[-1]) + 1)
+            added = {f"p_chan{probe:g}": (probes == probe).astype(np.float32) for probe in present}
             added["ColourNorm"] = np.ones(len(input), np.float32)
         else:
             added = {}

@@ -12,33 +12,9 @@ from recipes_core.errors import DataError, did_you_mean
 from recipes_core.module import Context, ModuleBase
 from recipes_core.ports import Bool, Choice, FilePath, Float, Input, Int, MapOf, Output, Parameter, Str
 from recipes_modules.localize.base import FitModule
+from recipes_modules.localize.pyme_keys import own_name, settings_of
 
 DEFAULT = "LatGaussFitFR"
-KEYS: Mapping[str, tuple[str, ...]] = {
-    "threshold": ("Analysis.DetectionThreshold",),
-    "detection": ("Analysis.DetectionFilter",),
-    "start_at": ("Analysis.StartAt",),
-    "background": ("Analysis.BGRange", "Analysis.NumBGFrames"),
-    "percentile": ("Analysis.PCTBackground",),
-    # PYME's own presets write the second form, which PYME itself does not read.
-    "subtract_background": ("Analysis.subtractBackground", "Analysis.SubtractBackground"),
-    "debounce_radius": ("Analysis.DebounceRadius",),
-    "clump_radius": ("Analysis.ClumpRejectRadius",),
-    "lowpass": ("Analysis.DetectionRadiusLowpass",),
-    "highpass": ("Analysis.DetectionRadiusHighpass",),
-    "snr_threshold": ("Analysis.SNRThreshold",),
-    "roi_half_size": ("Analysis.ROISize",),
-    "psf_sigma_guess": ("Analysis.PSFSigmaGuess",),
-    "track_fiducials": ("Analysis.TrackFiducials",),
-    "fiducial_roi_size": ("Analysis.FiducialROISize",),
-    # PYME reads the misspelt one.
-    "fiducial_size": ("Analysis.FiducalSize", "Analysis.FiducialSize"),
-}
-"""Parameter -> PYME's keys for it, the first that is there counts."""
-MAPS = {
-    "variance_map": "Camera.VarianceMapID", "dark_map": "Camera.DarkMapID", "flatfield_map": "Camera.FlatfieldMapID"
-}  # fmt: skip
-_NONE = ("", "<none>", "none")
 
 
 class _Plain(Parameter):
@@ -93,21 +69,22 @@ class Localize(ModuleBase):
 
     def run(self, ctx: Context, input_image: ImageStack) -> dict[str, Any]:
         values = self._given()
-        found = from_metadata(input_image.metadata)
-        name = self.type or str(found.pop("type", ("", DEFAULT))[1])
+        found = settings_of(input_image.metadata, own_name(self.type))
+        name = self.type or str(input_image.metadata.get("Analysis.FitModule") or DEFAULT)
         kind = fit_named(name)
         taken = {
             parameter: value
-            for parameter, (_, value) in found.items()
+            for parameter, (_, value) in found.values.items()
             if parameter not in values and parameter in kind.parameters()
         }
+        called = name if name == kind.name() else f"{name}, here {kind.name()}"
         if taken:
-            told = ", ".join(f"{parameter}: {value} ({found[parameter][0]})" for parameter, value in taken.items())
-            ctx.say(f"{name}; from the movie's metadata: {told}")
-        for parameter, key in MAPS.items():
-            file = input_image.metadata.get(key)
-            if isinstance(file, str) and file.lower() not in _NONE and parameter not in values:
-                ctx.warn(f"the metadata name a map in {key}: '{file}'; it is not used unless {parameter} names its file")
+            told = ", ".join(f"{parameter}: {value} ({found.values[parameter][0]})" for parameter, value in taken.items())
+            ctx.say(f"{called}; from the movie's metadata: {told}")
+        elif called != name:
+            ctx.say(called)
+        if found.notes:
+            ctx.warn("of the movie's metadata is not used: " + "; ".join(found.notes))
         try:
             fit = self._made(kind, {**taken, **values})
         except TraitError as error:
@@ -147,42 +124,10 @@ def fit_named(name: str) -> type[FitModule]:
     """
     import recipes_modules
 
-    short = name.rpartition(".")[2]
+    short = own_name(name)
     fits = [ref.target.partition(":")[2] for ref in recipes_modules.MODULES if "localize" in ref.target]
     found = getattr(recipes_modules, short) if short in fits else None
     if isinstance(found, type) and issubclass(found, FitModule):
         return found
     known = [each for each in fits if issubclass(getattr(recipes_modules, each), FitModule)]
     raise DataError(f"there is no fit '{name}'.", code="D523", hint=did_you_mean(short, known, what="fits"))
-
-
-def from_metadata(metadata: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
-    """Parameter -> key and value, for what PYME's keys in the metadata say; ``type`` is the name of the fit."""
-    found: dict[str, tuple[str, Any]] = {}
-    for parameter, keys in KEYS.items():
-        for key in keys:
-            value = metadata.get(key)
-            if value is not None and value != "":
-                found[parameter] = (key, _value(parameter, key, value))
-                break
-    if "threshold" in found and "detection" not in found:
-        # PYME knows no other detection, and its thresholds mean nothing to another.
-        found["detection"] = (found["threshold"][0], "bandpass")
-    if metadata.get("Analysis.FitModule"):
-        found["type"] = ("Analysis.FitModule", str(metadata["Analysis.FitModule"]))
-    return found
-
-
-def _value(parameter: str, key: str, value: Any) -> Any:
-    if parameter == "background":
-        if key.endswith("NumBGFrames"):
-            return f"-{int(value)}:0"
-        if isinstance(value, str):
-            return value.strip("()[] ").replace(",", ":").replace(" ", "")
-        first, stop = value
-        return f"{int(first)}:{int(stop)}"
-    if parameter in ("subtract_background", "snr_threshold", "track_fiducials"):
-        return bool(value)
-    if parameter in ("start_at", "roi_half_size", "fiducial_roi_size"):
-        return int(value)
-    return value

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from recipes_core.data import ImageStack
 from recipes_core.module import Context
 from recipes_core.ports import Bool, Choice, Float, Int
 from recipes_modules.localize.base import COMMON, PSF_SIGMA, FitModule
 from recipes_modules.localize.movie import Fit, Job, localize_block
+from recipes_modules.localize.window import Window
 
 LEARNT_FROM = (16, 64)
 """Frames on which the width of spots is measured: so many, and more where these show few spots."""
@@ -110,6 +112,10 @@ class AstigGaussMLE(FitModule):
         return {"model": "sigma_xy"}
 
 
+WIDTH_RANGE = 2.0
+"""Of LatGaussFitFR with the matched detection: fitted widths over psf_sigma_guess, and under."""
+
+
 class _PymeFit(FitModule):
     """PYME's settings."""
 
@@ -120,6 +126,12 @@ class _PymeFit(FitModule):
     subtract_background = Bool(True, desc="the fit takes the frames' background as known and fits what is left of it")
     roi_half_size = Int(5, low=1, high=30, unit="pixel", desc="a fit takes 2 n + 1 pixels along x and y")
     psf_sigma_guess = Float(PSF_SIGMA, low=1.0, unit="nm", desc="width (standard deviation) of a spot to start from")
+
+    def window(self, movie: ImageStack) -> Window:
+        # PYME cuts the window of the first frames short; the mean of one frame is no background for spots of few photons.
+        window = super().window(movie)
+        matched = self.detection == "matched"
+        return replace(window, fill=True, start=max(window.start, self.start_at)) if matched else window
 
     def fitter(self) -> Fit:
         from recipes_modules.localize.fits import lsq
@@ -133,12 +145,25 @@ class LatGaussFitFR(_PymeFit):
     Model, weights, settings and columns are those of PYME's module of that name: detection by band-pass, background of the 30 frames before
     subtracted, errors scaled by the root of the reduced chi square. `A` is the peak's height in ADU, `photons` what lies below the peak.
     At the border regions are moved inwards rather than cut. Where a fit fails its errors are NaN (PYME: -5000) and `result_code` is 0.
+
+    Seven parameters are many for a spot of few photons: its width can grow over the whole region, on a background far below zero, and the
+    place is lost. `width_range` holds the width near the guess; a fit that ends there has the `result_code` 6.
     """
 
     fit_columns = (*_SQUARES, "sigma", "error_sigma")
 
+    width_range = Float(
+        None,
+        low=1.0,
+        desc="the fitted width lies between psf_sigma_guess over and times this number; null: any (bandpass, as PYME), "
+        f"{WIDTH_RANGE:g} (matched)",
+    )
+
     def settings(self) -> dict[str, Any]:
-        return {"model": "plane"}
+        reach = self.width_range
+        if reach is None and self.detection == "matched":
+            reach = WIDTH_RANGE
+        return {"model": "plane", "width_range": reach}
 
 
 class AstigGaussFitFR(_PymeFit):

@@ -108,13 +108,17 @@ class Table_Split(ModuleBase):
 class TimeBlocks(ModuleBase):
     """Assigns localizations to two channels, block of frames by block in turn, such as for Fourier ring correlation.
 
-    Adds `p_block0`, 1 in the first, third, ... block of `block_size` frames and 0 in others, `p_block1`, the opposite, and
-    `ColourNorm`. Blocks count from frame 0.
+    Adds `p_block1`, 1 in the first, third, ... block of `block_size` frames and 0 in others, `p_block0`, the opposite, `block_id`, which
+    is `p_block0` as a whole number, and `ColourNorm`: names and order are PYME's. Blocks count from frame 0.
     """
 
     input = Input(Localizations, "localizations", requires=("frame",), desc="localizations")
     output = Output(
-        Localizations, "time_blocks", like="input", adds=("p_block0", "p_block1", "ColourNorm"), desc="with two channels"
+        Localizations,
+        "time_blocks",
+        like="input",
+        adds=("block_id", "p_block0", "p_block1", "ColourNorm"),
+        desc="with two channels",
     )
     block_size = Int(100, low=1, unit="frame", desc="frames of a block")
 
@@ -126,12 +130,13 @@ class TimeBlocks(ModuleBase):
             ctx.warn(f"the channels {', '.join(others)} are replaced by blocks of time")
         kept = input.only([name for name in input.columns if name not in others])
         for number in (0, 1):
-            if len(odd) and not np.any(odd == number):
+            if len(odd) and np.all(odd == number):
                 ctx.warn(f"no localization is in a block of channel {number}; a smaller block_size divides the movie")
         return kept.with_columns(
             {
-                "p_block0": (odd == 0).astype(np.float32),
-                "p_block1": (odd == 1).astype(np.float32),
+                "block_id": odd.astype(np.int32),
+                "p_block0": (odd == 1).astype(np.float32),
+                "p_block1": (odd == 0).astype(np.float32),
                 "ColourNorm": np.ones(len(odd), np.float32),
             }
         )

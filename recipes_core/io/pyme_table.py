@@ -19,6 +19,7 @@ from recipes_core.io.conventions import Conventions
 from recipes_core.io.hdf5 import is_hdf5, opened, own_datasets, require_stored
 from recipes_core.io.hdf5_writing import created, write_chunks
 from recipes_core.io.opening import loaded
+from recipes_core.io.pyme_events import FOCUS_KEY, focus_events
 from recipes_core.io.pyme_metadata import read_metadata, write_metadata
 from recipes_core.io.pyme_ragged import is_ragged, ragged_dataset
 
@@ -58,6 +59,9 @@ class PymeTable:
         conventions = Conventions().given({"frame_base": frame_base})
         with opened(path) as file:
             metadata, history = read_metadata(file, path)
+            focus = focus_events(file, path)
+            if focus:
+                metadata.setdefault(FOCUS_KEY, focus)
             datasets = list(_datasets(file, path, metadata, history))
         if not datasets:
             raise FormatError(f"{path} is an HDF5 file, but holds no table.")

@@ -6,6 +6,8 @@ import pytest
 
 from recipes_core import io
 from recipes_core.data import Localizations, Table
+from recipes_core.module import Context
+from recipes_modules import AddPipelineDerivedVars
 
 PARAMETERS = ["A", "x0", "y0", "sigma", "background", "bx", "by"]
 SLICE = [("start", "<i4"), ("stop", "<i4"), ("step", "<i4")]
@@ -74,3 +76,28 @@ def test_pymes_usual_trio_runs_on_it(recipe_command, h5r, tmp_path):
     kept = Localizations.load(tmp_path / "out" / "cell_filtered.hdf")
     assert len(kept) == np.count_nonzero(h5r[1]["fitResults"]["sigma"] > 150)
     assert "photons" in kept
+
+
+def test_focus_events_become_z(h5r):
+    # What python-microscopy 26.9.3 makes of these events: by their time, not by the frame in their description; held until the next.
+    path, _ = h5r
+    events = np.array(
+        [(b"ProtocolFocus", 1000.75, b"3, 50.30"), (b"PiezoOnTarget", 1000.8, b"50.9"), (b"ProtocolFocus", 1001.0, b"10, 50.70")],
+        [("EventName", "S32"), ("Time", "f8"), ("EventDescr", "S256")],
+    )
+    with h5py.File(path, "a") as file:
+        del file["Events"]
+        file["Events"] = events
+        file["MetaData"].attrs["StartTime"] = 1000.0
+        file["MetaData/Camera"].attrs["CycleTime"] = 0.1
+        file["MetaData"].create_group("Protocol").attrs["PiezoStartPos"] = 50.0
+    fit = Table.load(f"{path}?table=FitResults")
+    found = AddPipelineDerivedVars(foreshortening=0.5).apply(fit)["outputLocalizations"]
+    expected = np.where(fit["tIndex"] < 7.5, 50_000.0, np.where(fit["tIndex"] < 10, 50_300.0, 50_700.0))
+    np.testing.assert_allclose(found["focus"], expected)
+    np.testing.assert_allclose(found["z"], 0.5 * expected)
+    ctx = Context("z")
+    bare = Table({name: fit[name] for name in fit.columns}, metadata={"Events.ProtocolFocus": [[1000.75, 50.3]]})
+    made = AddPipelineDerivedVars().apply(bare, ctx=ctx)["outputLocalizations"]
+    assert (made["focus"] == 0).all()
+    assert any("Camera.CycleTime" in line for line in ctx.warnings)

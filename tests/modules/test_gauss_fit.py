@@ -212,6 +212,23 @@ def test_z_directly():
     assert np.mean(np.abs(off) > 6 * found["error_z"][good]) < 0.002
 
 
+@pytest.mark.parametrize("method", ["mle", "lsq"])
+def test_a_width_at_the_end_of_its_range_is_a_fixed_one(method):
+    data, _ = simulate(500, 3000, 23, sigma=(1.6, 1.6))
+    held = fit_regions(data, READ, FitSettings(method, sigma=SIGMA, width_range=(1.0, 1.4)))
+    free = fit_regions(data, READ, FitSettings(method, sigma=SIGMA))["sigma"]
+    edge = free > 1.401
+    assert edge.sum() > 400
+    assert (held["result_code"][edge] == EDGE).all()
+    assert (held["result_code"][free < 1.399] == CONVERGED).all()
+    np.testing.assert_allclose(held["sigma"][edge], 1.4, rtol=1e-6)
+    assert held["iterations"].mean() < 10
+    fixed = fit_regions(data, READ, FitSettings(method, "fixed", sigma=1.4))
+    for name in ("x", "y", "photons", "background"):
+        off = (held[name] - fixed[name])[edge] / fixed[f"error_{name}"][edge]
+        assert np.abs(off).max() < 0.1
+
+
 ODD = {
     "zeros": np.zeros((7, 7)),
     "constant": np.full((7, 7), 300.0),

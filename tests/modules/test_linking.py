@@ -186,12 +186,28 @@ def test_clumps_are_pymes():
 def test_multiview_clumps_have_their_own_radius():
     rows = [(0, 0, 0), (2, 3.5, 0), (3, 5.4, 0)]
     error = np.ones(3)
-    made = MultiviewFindClumps().apply(table(rows, error_x=error))["output_name"]
+    made = MultiviewFindClumps(double_radius=False).apply(table(rows, error_x=error))["output_name"]
     assert made["clumpIndex"].tolist() == [1, 2, 2]
-    wide = MultiviewFindClumps(radius_offset=2).apply(table(rows, error_x=error))["output_name"]
+    wide = MultiviewFindClumps(radius_offset=2, double_radius=False).apply(table(rows, error_x=error))["output_name"]
     assert wide["clumpIndex"].tolist() == [1, 1, 1]
     aware = MultiviewFindClumps(radius_offset=2, probe_aware=True).apply(table(rows, error_x=error, probe=np.array([0, 1, 0])))
     assert aware["output_name"]["clumpIndex"].tolist() == [1, 3, 2]
+
+
+@pytest.mark.parametrize(
+    ("errors", "settings", "farthest"),
+    [
+        # Farthest whole distance (nm) that python-microscopy 26.9.3 links, of pairs in frames 0 and 1; errors of the first and the second.
+        ((10, 10), {}, 39), ((10, 10), {"radius_scale": 1.0}, 19), ((10, 10), {"radius_offset": 7.0}, 53),
+        ((10, 10), {"radius_scale": 0.0, "radius_offset": 7.0}, 13), ((5, 10), {}, 39), ((10, 5), {}, 19),
+    ],
+)  # fmt: skip
+def test_multiview_clumps_reach_as_far_as_pymes(errors, settings, farthest):
+    distance = np.arange(10, 60)
+    rows = [(frame, 1000.0 * k + frame * d, 0) for frame in (0, 1) for k, d in enumerate(distance)]
+    made = MultiviewFindClumps(**settings).apply(table(rows, error_x=np.repeat(np.array(errors, float), len(distance))))
+    first, second = np.split(made["output_name"]["clumpIndex"], 2)
+    assert distance[first == second].max() == farthest
 
 
 def test_which_findclumps_is_meant_shows_in_its_parameters():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from recipes_core.data import ImageStack
+from recipes_core.data import ImageStack, Localizations
 from recipes_core.errors import DataError, FormatError
 from recipes_modules import GaussMLE, LatGaussFitFR
 
@@ -60,6 +60,28 @@ def test_of_a_movie_that_is_cut_off_the_rest_is_fitted_when_asked(tmp_path):
     assert np.abs(locs["x"] - 2030).max() < 25
 
 
+@pytest.mark.parametrize("form", ["ome", "pages"])
+def test_a_cut_that_takes_the_list_of_frames_along_is_told(tmp_path, form):
+    """What describes the frames may stand behind them, and a chain of frames does not tell its own length."""
+    path = tmp_path / ("m.ome.tif" if form == "ome" else "m.tif")
+    whole = frames(50)
+    if form == "ome":
+        tifffile.imwrite(path, whole, metadata={"axes": "TYX"})
+    else:
+        with tifffile.TiffWriter(path) as file:
+            for frame in whole:
+                file.write(frame, contiguous=False)
+    path.write_bytes(path.read_bytes()[: int(0.6 * path.stat().st_size)])
+    with pytest.raises(
+        FormatError, match="31 of 50 frames" if form == "ome" else r"\d+ frames can be read; how many are lost"
+    ) as error:
+        ImageStack.load(path)
+    assert error.value.code == "D220"
+    found = ImageStack.load(f"{path}?incomplete=1").asarray()[:, 0]
+    assert 27 <= len(found) <= 31
+    np.testing.assert_array_equal(found, whole[: len(found)])
+
+
 @pytest.mark.parametrize("fit", [GaussMLE, LatGaussFitFR])
 def test_saturated_dead_and_hot_pixels_leave_no_nan_without_a_code(fit):
     movie = frames(60)
@@ -93,3 +115,17 @@ def test_maps_of_the_wrong_shape_are_told(tmp_path, shape):
     with pytest.raises(DataError, match="variance map") as caught:
         GaussMLE(**options).apply(movie)
     assert caught.value.code == "D512"
+
+
+@pytest.mark.parametrize("name", ["locs.h5r", "locs.hdf", "locs.hdf5"])
+def test_files_tell_camera_and_settings(tmp_path, name):
+    locs = GaussMLE(roi_half_size=4).apply(with_camera(ImageStack(frames(20))))["output_localizations"]
+    locs.save(tmp_path / name)
+    locs = Localizations.load(tmp_path / name)
+    locs.save(tmp_path / f"again_{name}")
+    metadata = Localizations.load(tmp_path / f"again_{name}").metadata
+    for key, value in META.items():
+        assert metadata[key] == value
+    assert metadata["Analysis.FitModule"] == "GaussMLE"
+    assert metadata["Analysis.ROISize"] == 4
+    assert list(metadata["Analysis.BGRange"]) == [-30, 0]

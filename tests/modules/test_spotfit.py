@@ -131,7 +131,7 @@ def summed(way, theta, k, data, added, scratch, matrix, vector, cost):
 
 def settings_of(model, method=EXPECTED, precision=0.0):
     curves = CURVES.astype(np.float32)
-    return Way(method, MODELS[model], np.array([SIGMA, SIGMA]), precision, curves, 0.0, 1.0, 1e-3, 50)
+    return Way(method, MODELS[model], np.array([SIGMA, SIGMA]), np.array([0.0, np.inf]), precision, curves, 0.0, 1.0, 1e-3, 50)
 
 
 PARAMETERS = {

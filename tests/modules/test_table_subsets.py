@@ -75,16 +75,35 @@ def test_splitting_a_movie():
 
 def test_blocks_of_time():
     table = TimeBlocks(block_size=100).apply(LOCS)["output"]
-    np.testing.assert_array_equal(table["p_block0"], (LOCS["frame"] // 100) % 2 == 0)
-    np.testing.assert_array_equal(table["p_block1"], (LOCS["frame"] // 100) % 2 == 1)
+    np.testing.assert_array_equal(table["p_block1"], (LOCS["frame"] // 100) % 2 == 0)
+    np.testing.assert_array_equal(table["p_block0"], (LOCS["frame"] // 100) % 2 == 1)
     assert (table["ColourNorm"] == 1).all()
-    parts = [ExtractTableChannel(channel=name).apply(table)["outputName"] for name in ("block0", "p_block1")]
+    parts = [ExtractTableChannel(channel=name).apply(table)["outputName"] for name in ("block1", "p_block0")]
     assert len(parts[0]) + len(parts[1]) == N
     assert set(np.unique(parts[1]["frame"] // 100)) == {1, 3, 5, 7, 9}
     ctx = Context("TimeBlocks")
     again = TimeBlocks(block_size=5000).apply(LOCS.with_columns({"p_red": np.ones(N)}), ctx=ctx)["output"]
     assert "p_red" not in again.columns
     assert len(ctx.warnings) == 2
+
+
+def test_blocks_of_time_have_pymes_names():
+    # Columns of python-microscopy 26.9.3 for block_size 3 and these frames.
+    frames = [2, 2, 3, 4, 7, 8, 11, 13, 14, 14]
+    locs = Localizations({"x": np.arange(10.0), "y": np.zeros(10), "frame": np.array(frames)})
+    made = TimeBlocks(block_size=3).apply(locs)["output"]
+    assert made["block_id"].tolist() == [0, 0, 1, 1, 0, 0, 1, 0, 0, 0]
+    assert made["p_block0"].tolist() == [0, 0, 1, 1, 0, 0, 1, 0, 0, 0]
+    assert made["p_block1"].tolist() == [1, 1, 0, 0, 1, 1, 0, 1, 1, 1]
+
+
+def test_probes_without_localizations_have_a_channel():
+    # Columns of python-microscopy 26.9.3 for these probes.
+    locs = Localizations({"x": np.arange(5.0), "y": np.zeros(5), "frame": np.arange(5), "probe": np.array([0, 0, 1, 1, 3])})
+    made = ProcessColour().apply(locs)["output"]
+    assert [name for name in made.columns if name.startswith("p_")] == ["p_chan0", "p_chan1", "p_chan2", "p_chan3"]
+    assert made["p_chan2"].tolist() == [0] * 5
+    assert made["p_chan3"].tolist() == [0, 0, 0, 0, 1]
 
 
 def test_channels_by_ratio():

@@ -21,6 +21,8 @@ Array = npt.NDArray[Any]
 
 PSF_SIGMA = 250 / 2.35
 """PYME's: a spot of 250 nm full width at half maximum."""
+WIDTHS = (0.3, 8.0)
+"""Pixels; a PSF narrower or wider than these is doubted."""
 MATCHED, BANDPASS = 4.5, 1.0
 """Thresholds where none is given."""
 COMMON = ("frame", "x", "y", "photons", "background", "error_x", "error_y", "chi2", "A", "result_code", "detection")
@@ -83,15 +85,36 @@ class SpotFinder(ModuleBase):
         """
         from recipes_modules.localize.camera_setup import camera_of
 
-        return camera_of(
+        camera = camera_of(
             ctx, movie, dark_map=self.dark_map, variance_map=self.variance_map, flatfield_map=self.flatfield_map,
             estimate_offset=self.estimate_offset, dark_frames=self.dark_frames,
         )  # fmt: skip
+        width = self.sigma_pixels(camera)
+        if not WIDTHS[0] <= width <= WIDTHS[1]:
+            size = float(np.mean(camera.pixel_size))
+            ctx.warn(
+                f"psf_sigma_guess of {self.psf_sigma_guess:g} nm is {width:.2g} of the movie's pixels of {size:g} nm: both count nanometres "
+                "in the sample (voxelsize.x: micrometres)"
+            )
+        return camera
 
     def window(self, movie: ImageStack) -> Window:
-        """The frames that make the background of a frame."""
-        start = movie.metadata.get("EstimatedLaserOnFrameNo", 0)
-        first = int(start) if isinstance(start, (int, float)) and 0 <= start < movie.n_frames else 0
+        """The frames that make the background of a frame: none in the dark, and none that are left out (but PYME takes these).
+
+        Raises
+        ------
+        DataError
+            D513 where the metadata name dark frames in a way that makes no sense.
+        """
+        from recipes_modules.localize.camera_setup import dark_range
+
+        dark = dark_range(movie, self.dark_frames)
+        laser = movie.metadata.get("EstimatedLaserOnFrameNo", movie.metadata.get("Protocol.DataStartsAt"))
+        starts = [laser, dark[1] if dark is not None and dark[0] == 0 else None]
+        starts.append(self.start_at if self.fills_window else None)
+        first = max(
+            (int(start) for start in starts if isinstance(start, (int, float)) and 0 <= start < movie.n_frames), default=0
+        )
         return Window(*window_of(self.background), movie.n_frames, first, self.fills_window)
 
     def detector(self, camera: Camera) -> Any:

@@ -112,8 +112,9 @@ class Camera:
             D510 where keys are missing (all of them are named), D511 where a value makes no sense, D512 where a map does not fit.
         """
         origin = roi_origin(metadata, shape)
+        region = origin if roi_named(metadata) else None
         maps = {
-            name: None if values is None else fit_map(values, shape, origin, name)
+            name: None if values is None else fit_map(values, shape, region, name)
             for name, values in (("dark", dark), ("variance", variance), ("flat", flat))
         }
         known = with_preset(metadata)
@@ -208,7 +209,7 @@ def missing_hint(missing: list[str]) -> str:
     inline = ", ".join(f"{key}: {EXAMPLE[key]}" for key in missing)
     return (
         f"Give them under the input, 'metadata: {{{inline}}}' with the values of your camera's data sheet, or on the command line, "
-        f"-m INPUT.{missing[0]}={EXAMPLE[missing[0]]}; 'camera: NAME' takes typical values of a model."
+        f"-m INPUT.{missing[0]}={EXAMPLE[missing[0]]}; 'camera: NAME' (-m INPUT.camera=NAME) takes typical values of a model."
     )
 
 
@@ -241,8 +242,13 @@ def roi_origin(metadata: Mapping[str, Any], shape: tuple[int, int]) -> tuple[int
     return found[0], found[1]
 
 
-def fit_map(values: npt.ArrayLike, shape: tuple[int, int], origin: tuple[int, int], name: str) -> Map:
-    """A map of the frame: as it is where it has the frame's shape, else cut out of the sensor's.
+def roi_named(metadata: Mapping[str, Any]) -> bool:
+    """Whether the metadata say where on the sensor a movie lies."""
+    return any(metadata.get(f"Camera.ROI{kind}{axis}") is not None for kind in ("Origin", "Pos") for axis in "XY")
+
+
+def fit_map(values: npt.ArrayLike, shape: tuple[int, int], origin: tuple[int, int] | None, name: str) -> Map:
+    """A map of the frame: as it is where it has the frame's shape, else cut out of the sensor's at `origin`, if that is known.
 
     Raises
     ------
@@ -258,7 +264,7 @@ def fit_map(values: npt.ArrayLike, shape: tuple[int, int], origin: tuple[int, in
             f"the {name} map has shape {np.shape(values)}; a map is one image.", code="D512", hint="Average the frames first."
         )
     if array.shape != tuple(shape):
-        x, y = origin
+        x, y = origin or (0, 0)
         cut = array[y : y + shape[0], x : x + shape[1]]
         if cut.shape != tuple(shape):
             raise DataError(
@@ -267,6 +273,13 @@ def fit_map(values: npt.ArrayLike, shape: tuple[int, int], origin: tuple[int, in
                 code="D512",
                 hint="Give the map of the whole sensor and the region as Camera.ROIOriginX and .ROIOriginY, from 0, or a map of the "
                 "movie's own shape.",
+            )
+        if origin is None:
+            raise DataError(
+                f"the {name} map has {array.shape[0]} x {array.shape[1]} pixels, the movie {shape[0]} x {shape[1]}, and the metadata do "
+                "not say which region of the sensor the movie shows.",
+                code="D512",
+                hint="Give its first column and row as Camera.ROIOriginX and .ROIOriginY, from 0 (or Camera.ROIPosX and .ROIPosY, from 1).",
             )
         array = cut
     _check_map(array, name)

@@ -19,6 +19,9 @@ DARK_LIMIT = 5
 """The median of dark frames may lie this many read noises (and one count) above the offset that the metadata give."""
 MOST_DARK = 200
 """Dark frames that are looked at."""
+MAP_KEYS = {"dark": "Camera.DarkMapID", "variance": "Camera.VarianceMapID", "flat": "Camera.FlatfieldMapID"}
+"""PYME's keys for the files of maps."""
+_NONE = ("", "<none>", "none")
 
 
 def camera_of(
@@ -56,6 +59,11 @@ def camera_of(
     camera = Camera.from_metadata(movie.metadata, shape=shape, offset=offset, **maps)
     ctx.say(f"camera: {camera}")
     tell_preset(ctx, movie)
+    for name, key in MAP_KEYS.items():
+        file = movie.metadata.get(key)
+        if isinstance(file, str) and file.casefold() not in _NONE and maps[name] is None:
+            parameter = "flatfield_map" if name == "flat" else f"{name}_map"
+            ctx.warn(f"the metadata name a map in {key}: '{file}'; it is not used unless {parameter} names its file")
     check_level(ctx, movie, camera)
     return camera
 
@@ -92,7 +100,7 @@ def dark_level(ctx: Context, movie: ImageStack, frames: tuple[int, int] | None =
     DataError
         D513 where no frames are named, or they are not in the movie.
     """
-    named = frames if frames is not None else _range(movie.metadata.get("Protocol.DarkFrameRange"))
+    named = dark_range(movie, frames)
     if named is None:
         raise DataError(
             "the offset is to be estimated from dark frames, and none are named.", code="D513",
@@ -115,7 +123,15 @@ def dark_level(ctx: Context, movie: ImageStack, frames: tuple[int, int] | None =
     return offset
 
 
-def _range(value: object) -> tuple[int, int] | None:
+def dark_range(movie: ImageStack, frames: tuple[int, int] | None = None) -> tuple[int, int] | None:
+    """First frame without light and the one behind the last: those given, or those that the metadata name.
+
+    Raises
+    ------
+    DataError
+        D513 where what the metadata say is no range of frames.
+    """
+    value = frames if frames is not None else movie.metadata.get("Protocol.DarkFrameRange")
     if value is None:
         return None
     if isinstance(value, (list, tuple, np.ndarray)) and len(value) == 2:
@@ -191,7 +207,9 @@ def tell_preset(ctx: Context, movie: ImageStack) -> None:
     own = preset.metadata()
     typical = [key for key, value in own.items() if movie.metadata.get(key, value) == value]
     if typical:
+        kind = "typical values, which no data sheet confirms," if preset.doubt else "typical values of a data sheet"
         ctx.say(
-            f"camera '{preset.name}' ({preset.readout}): typical values of a data sheet for {', '.join(typical)}; compare them with "
-            "your camera's own"
+            f"camera '{preset.name}' ({preset.readout}): {kind} for {', '.join(typical)}"
+            + (f" ({preset.doubt})" if preset.doubt else "")
+            + "; compare them with your camera's own"
         )

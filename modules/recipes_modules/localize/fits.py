@@ -42,12 +42,16 @@ def gauss_lsq(spots: Spots, settings: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def lsq(spots: Spots, settings: Mapping[str, Any]) -> dict[str, Array]:
-    """Least squares of a Gaussian on a plane with PYME's weights; `settings` hold the ``model`` (plane, plane_xy)."""
+    """Least squares of a Gaussian on a plane with PYME's weights.
+
+    `settings` hold the ``model`` (plane, plane_xy), and ``width_range``: by how much widths may differ from the guess, as a factor.
+    """
     camera = spots.camera
     counts = camera.counts_per_electron
+    reach = settings.get("width_range")
     how = FitSettings(
         "lsq", settings["model"], spots.half, spots.sigma, weighting="measured", noise_factor=camera.noise_factor,
-        floor=LEAST_COUNT / counts,
+        floor=LEAST_COUNT / counts, width_range=None if reach is None else (spots.sigma / reach, spots.sigma * reach),
     )  # fmt: skip
     found = _fit(spots, how)
     width_x, width_y = _pixels_wide(found, spots)

@@ -51,6 +51,8 @@ class FitSettings:
         Width to start from, or the fixed one.
     spread : float, optional
         Standard deviation of the widths of real spots about `sigma`; None: nothing is known about them. 'mle' only.
+    width_range : (lowest, highest), optional
+        Of fitted widths; None: whatever fits into a region.
     weighting : {'expected', 'measured', 'equal'}
         Of the pixels, for 'lsq'.
     noise_factor : float
@@ -69,6 +71,7 @@ class FitSettings:
     half: int = 3
     sigma: float | tuple[float, float] = 1.3
     spread: float | None = None
+    width_range: tuple[float, float] | None = None
     weighting: str = "expected"
     noise_factor: float = 1.0
     floor: float = 1.0
@@ -130,17 +133,11 @@ def fit_spots(
     curves = np.zeros((3, 5), np.float32) if settings.curves is None else np.ascontiguousarray(settings.curves, np.float32)
     method = LIKELIHOOD if settings.method == "mle" else WEIGHTINGS[settings.weighting]
     precision = 1.0 / settings.spread**2 if settings.method == "mle" and settings.spread else 0.0
+    reach = np.array(settings.width_range or (0.0, np.inf), np.float64)
     way = Way(
-        method,
-        model,
-        widths,
-        precision,
-        curves,
-        float(settings.floor),
-        excess,
-        float(settings.tolerance),
+        method, model, widths, reach, precision, curves, float(settings.floor), excess, float(settings.tolerance),
         settings.most_iterations,
-    )
+    )  # fmt: skip
     theta, errors, quality, how = fit_block(frames, which, *places, settings.half, noise, known, way)
     names = ("x", "y", "A" if model >= PLANE else "photons", "background", *NAMES[model])
     found: dict[str, Array] = {name: theta[:, a] for a, name in enumerate(names)}

@@ -85,8 +85,8 @@ def width_at(curve: Any, theta: Any, full: Any, width: int, rate: int) -> None:
 
 @numba.njit(**INNER)
 def begin(
-    model: int, lane: int, ny: int, nx: int, least: float, expected: bool, widths: Any, curves: Any, theta: Any, longest: Any, low: Any,
-    high: Any,
+    model: int, lane: int, ny: int, nx: int, least: float, expected: bool, widths: Any, reach: Any, curves: Any, theta: Any, longest: Any,
+    low: Any, high: Any,
 ) -> None:  # fmt: skip
     """Complete the start values of a lane, and set the range of each parameter and the longest step that it may make at first.
 
@@ -100,6 +100,8 @@ def begin(
         Weights come from the model: the background does not make variances negative.
     widths : array (2,)
         Along x and y, pixels.
+    reach : array (2,)
+        Range of fitted widths, pixels.
     curves : array (3, 5)
         See `fit_block`.
     theta, longest, low, high : arrays (MOST WIDTH,)
@@ -126,7 +128,8 @@ def begin(
             at = width + a * WIDTH
             theta[at] = widths[a]
             if model != FIXED:
-                low[at], high[at], longest[at] = NARROWEST, WIDEST * max(ny, nx), 0.4 * widths[a]
+                low[at], high[at] = max(reach[0], NARROWEST), min(reach[1], WIDEST * max(ny, nx))
+                longest[at] = 0.4 * widths[a]
     longest[number] = max(abs(theta[number]), np.float32(100))
     for at in range(lane, MOST * WIDTH, WIDTH):
         theta[at] = min(max(theta[at], low[at]), high[at])
@@ -150,8 +153,8 @@ def advance(p: int, theta: Any, step: Any, longest: Any, low: Any, high: Any, tr
             value = where_less(value, KEPT_PHOTONS * here, KEPT_PHOTONS * here, value)
         bottom, top = load(low, at), load(high, at)
         if a != 3:
-            ended = where_less(value, bottom, ONE, ended)
-            ended = where_less(top, value, ONE, ended)
+            ended = where_less(bottom, value, ended, ONE)
+            ended = where_less(value, top, ended, ONE)
         value = where_less(value, bottom, bottom, value)
         value = where_less(top, value, top, value)
         store(trial, at, value)

@@ -68,12 +68,8 @@ def solve_all(way: Way, stage: Stage, scratch: Scratch, known: Any, how: Any) ->
     data, added = np.zeros(pixels * WIDTH, np.float32), np.full(pixels * WIDTH, MASKED)
     current, trial, step, last = make_vector(), make_vector(), make_vector(), make_vector()
     longest, low, high = make_vector(), make_vector(), make_vector()
-    matrix, new_matrix, vector, new_vector = (
-        np.zeros(TRIANGLE, np.float32),
-        np.zeros(TRIANGLE, np.float32),
-        make_vector(),
-        make_vector(),
-    )
+    matrix, vector = np.zeros(TRIANGLE, np.float32), make_vector()
+    new_matrix, new_vector = np.zeros(TRIANGLE, np.float32), make_vector()
     lower, inverse, work = np.zeros((2, TRIANGLE)), np.zeros(MOST * WIDTH), np.zeros(MOST * WIDTH)
     state, holds, iterations = np.zeros(_STATES, np.float32), np.full(WIDTH, -1), np.zeros(WIDTH, np.int64)
     following, busy = np.zeros(1, np.int64), 0
@@ -94,6 +90,10 @@ def solve_all(way: Way, stage: Stage, scratch: Scratch, known: Any, how: Any) ->
         cost = weigh(scratch.full, ny, nx, scratch.of_x, scratch.of_y, data, added, anew, scratch.weights, scratch.residuals)
         add_up(way, ny, nx, scratch, scratch.weights, trial, new_matrix, new_vector)
         judge(way, p, cost, anew, state, current, trial, last, step, matrix, new_matrix, vector, new_vector)
+        for lane in range(WIDTH):
+            if state[ENDED + lane] > ZERO:
+                hold(p, state, current, low, high, matrix, vector)
+                break
         propose(way, p, state, current, trial, last, step, longest, low, high, matrix, vector, lower, inverse, work)
         for lane in range(WIDTH):
             spot = holds[lane]
@@ -136,19 +136,9 @@ def take(
         trial[k] = stage.theta[source]
         source += WIDTH
     begin(
-        way.model,
-        lane,
-        stage.ny,
-        stage.nx,
-        stage.least[spot],
-        way.method <= EXPECTED,
-        way.widths,
-        way.curves,
-        trial,
-        longest,
-        low,
-        high,
-    )
+        way.model, lane, stage.ny, stage.nx, stage.least[spot], way.method <= EXPECTED, way.widths, way.reach, way.curves, trial, longest,
+        low, high,
+    )  # fmt: skip
     for k in range(lane, MOST * WIDTH, WIDTH):
         current[k], last[k] = trial[k], ZERO
     for k in range(lane, _STATES, WIDTH):
@@ -204,6 +194,23 @@ def judge(
     lowest = where_less(moved, np.float32(way.tolerance), refused, ZERO)
     end = where_less(HALF, load(state, ENDED), _EDGE, splat(_CONVERGED))
     store(state, CODE, where_less(HALF, lowest, end, ZERO))
+
+
+@numba.njit(**INNER)
+def hold(p: int, state: Any, current: Any, low: Any, high: Any, matrix: Any, vector: Any) -> None:
+    """Take parameters out of the normal equations that are at an end of their range and would go on."""
+    all_free = splat(ONE)
+    for a in range(p):
+        value, slope = load(current, a * WIDTH), load(vector, a * WIDTH)
+        free = where_less(load(low, a * WIDTH), value, ONE, where_less(slope, ZERO, ZERO, splat(ONE)))
+        free = where_less(value, load(high, a * WIDTH), free, where_less(ZERO, slope, ZERO, free))
+        store(vector, a * WIDTH, free * slope)
+        for b in range(p):
+            if b != a:
+                store(matrix, PLACE[a, b], free * load(matrix, PLACE[a, b]))
+        all_free = all_free * free
+    # The step that led here went along what is held now: it tells nothing of the curvature of the rest.
+    store(state, SLOPE, all_free * load(state, SLOPE))
 
 
 @numba.njit(**INNER)

@@ -31,6 +31,7 @@ class Way(NamedTuple):
     method: int
     model: int
     widths: Any
+    reach: Any
     precision: float
     curves: Any
     floor: float
