@@ -121,12 +121,12 @@ def test_exponential_error_function_and_logarithm():
 
 
 @numba.njit
-def summed(way, theta, k, data, added, scratch, matrix, vector, cost):
+def summed(way, theta, k, data, added, scratch, cost):
     expand(way.model, theta, way.curves, scratch.full)
     tabulate(way.model, scratch.full, k, k, scratch.edges, scratch.of_x, scratch.of_y)
     one = splat(np.float32(1))
     store(cost, 0, weigh(scratch.full, k, k, scratch.of_x, scratch.of_y, data, added, one, scratch.weights, scratch.residuals))
-    add_up(way, k, k, scratch, scratch.weights, theta, matrix, vector)
+    add_up(way, k, k, scratch, scratch.weights, theta)
 
 
 def settings_of(model, method=EXPECTED, precision=0.0):
@@ -153,8 +153,9 @@ def test_sums_are_those_of_the_models_derivatives(model, half):
     theta = lanes[:p].T.astype(float)
     data, added = rng.uniform(0, 100, (WIDTH, k, k)).astype(np.float32), rng.uniform(1, 9, (WIDTH, k, k)).astype(np.float32)
     flat = [np.ascontiguousarray(values.reshape(WIDTH, -1).T).ravel() for values in (data, added)]
-    matrix, vector, cost = np.zeros(TRIANGLE, np.float32), np.zeros(MOST * WIDTH, np.float32), np.zeros(WIDTH, np.float32)
-    summed(settings_of(model), lanes.ravel(), k, *flat, make_scratch(k, k), matrix, vector, cost)
+    scratch, cost = make_scratch(k, k), np.zeros(WIDTH, np.float32)
+    summed(settings_of(model), lanes.ravel(), k, *flat, scratch, cost)
+    matrix, vector = scratch.matrix, scratch.vector
 
     steps = np.full(p, 1e-4)
     steps[2], steps[4:5] = 0.01, 0.01 if model == "depth" else 1e-4
@@ -184,10 +185,10 @@ def test_knowledge_of_the_width_is_a_prior():
     arrays = np.full(49 * WIDTH, 25, np.float32), np.full(49 * WIDTH, 2, np.float32)
     found = []
     for precision in (0.0, 400.0):
-        matrix, vector, cost = np.zeros(TRIANGLE, np.float32), np.zeros(MOST * WIDTH, np.float32), np.zeros(WIDTH, np.float32)
-        way = settings_of("sigma_xy", LIKELIHOOD, precision)
-        summed(way, lanes.ravel(), 7, *arrays, make_scratch(7, 7), matrix, vector, cost)
-        found.append((matrix.reshape(-1, WIDTH)[:21, 0].astype(float), vector.reshape(-1, WIDTH)[:6, 0].astype(float)))
+        way, scratch = settings_of("sigma_xy", LIKELIHOOD, precision), make_scratch(7, 7)
+        summed(way, lanes.ravel(), 7, *arrays, scratch, np.zeros(WIDTH, np.float32))
+        matrix, vector = (values.reshape(-1, WIDTH)[:, 0].astype(float) for values in (scratch.matrix, scratch.vector))
+        found.append((matrix[:21], vector[:6]))
     more = np.zeros(21)
     more[[14, 20]] = 400
     np.testing.assert_allclose(found[1][0] - found[0][0], more, atol=1e-3)
@@ -205,7 +206,7 @@ def solved(p, damping, matrix, vector, lower, scaled, inverse, work, step, covar
 def packed(full):
     """Symmetric matrices (n, p, p) as lanes."""
     p = full.shape[1]
-    lanes = np.zeros(TRIANGLE, np.float32)
+    lanes = np.zeros(TRIANGLE * WIDTH, np.float32)
     for a in range(p):
         for b in range(a + 1):
             lanes[normal.PLACE[a, b] :][:WIDTH] = full[:, a, b]
@@ -223,7 +224,7 @@ def test_solution_and_inverse_as_numpys(p, damping):
     right = rng.normal(size=(WIDTH, p)).astype(np.float32)
     vector = np.zeros(MOST * WIDTH, np.float32)
     vector[: p * WIDTH] = right.T.ravel()
-    lower, scaled, covariance = np.zeros(TRIANGLE), np.zeros(TRIANGLE), np.zeros(TRIANGLE)
+    lower, scaled, covariance = np.zeros(TRIANGLE * WIDTH), np.zeros(TRIANGLE * WIDTH), np.zeros(TRIANGLE * WIDTH)
     inverse, work, diagonal = np.zeros(MOST * WIDTH), np.zeros(MOST * WIDTH), np.zeros(MOST * WIDTH)
     step, good = np.zeros(MOST * WIDTH, np.float32), np.zeros(WIDTH, np.float32)
     solved(p, damping, packed(full), vector, lower, scaled, inverse, work, step, covariance, diagonal, good)

@@ -17,7 +17,6 @@ from recipes_modules.localize.spotfit.staging import (
     LIKELIHOOD,
     MEASURED,
     PARAMETERS,
-    TRIANGLE,
     Scratch,
     Stage,
     Way,
@@ -80,14 +79,14 @@ def fit_block(
     count, p = len(index), int(PARAMETERS[way.model])
     theta, errors, quality = np.full((count, p), np.nan), np.full((count, p), np.nan), np.full((count, 2), np.nan)
     how = np.zeros((count, 2), np.int32)
-    stage, scratch = workspace(half, *frames.shape[1:], way.method)
-    known = np.empty(len(stage.least), np.int64)
+    stage, scratch, lanes = workspace(half, *frames.shape[1:], way.method)
+    known, iterations = np.empty(len(stage.least), np.int64), np.empty(WIDTH, np.int64)
     for first in range(0, count, len(known)):
         part = slice(first, first + len(known))
         pixels = known[: len(index[part])]
         fill(frames, index[part], rows[part], columns[part], half, variances, background, way, stage, scratch, pixels)
         quality[part, 1] = pixels
-        solve_all(way, stage, scratch, pixels, how[part])
+        solve_all(way, stage, scratch, lanes, np.full(WIDTH, -1), iterations, pixels, how[part])
         finish(way, stage, scratch, theta[part], errors[part], quality[part], how[part])
     theta[:, 0] += np.clip(columns - half, 0, frames.shape[2] - stage.nx)
     theta[:, 1] += np.clip(rows - half, 0, frames.shape[1] - stage.ny)
@@ -98,10 +97,7 @@ def fit_block(
 def finish(way: Way, stage: Stage, scratch: Scratch, theta: Any, errors: Any, quality: Any, how: Any) -> None:
     """Errors and quality of staged spots at the parameters that were found."""
     p, ny, nx, pixels = PARAMETERS[way.model], stage.ny, stage.nx, stage.ny * stage.nx
-    matrix, vector = np.empty(TRIANGLE, np.float32), np.empty(MOST * WIDTH, np.float32)
-    lower, covariance = np.empty((2, TRIANGLE)), np.empty(TRIANGLE)
-    inverse, variance = np.empty(MOST * WIDTH), np.empty(MOST * WIDTH)
-    good, cost = np.empty(WIDTH, np.float32), np.empty(WIDTH, np.float32)
+    covariance, variance, good, cost = scratch.covariance, scratch.variance, scratch.good, scratch.cost
     for first in range(0, len(theta), WIDTH):
         data, added = stage.data[first * pixels :][: pixels * WIDTH], stage.added[first * pixels :][: pixels * WIDTH]
         found = stage.theta[first * MOST :][: MOST * WIDTH]
@@ -115,12 +111,12 @@ def finish(way: Way, stage: Stage, scratch: Scratch, theta: Any, errors: Any, qu
             total = weigh(scratch.full, ny, nx, scratch.of_x, scratch.of_y, data, added, anew, weights, scratch.residuals)
             if again == 1:
                 sandwich_weights(pixels, stage.given[first * pixels :], weights)
-            add_up(way, ny, nx, scratch, weights, found, matrix, vector)
+            add_up(way, ny, nx, scratch, weights, found)
             if again == 1:
-                spread(covariance, matrix, p, variance)
+                spread(covariance, scratch.matrix, p, variance)
                 continue
-            store(good, 0, factor(matrix, p, splat(ZERO), lower[0], lower[1], inverse))
-            invert(lower[0], lower[1], inverse, p, covariance)
+            store(good, 0, factor(scratch.matrix, p, splat(ZERO), scratch.lower, scratch.scaled, scratch.inverse))
+            invert(scratch.lower, scratch.scaled, scratch.inverse, p, covariance)
             for a in range(p):
                 store(variance, a * WIDTH, load(covariance, PLACE[a, a]))
         if way.method == LIKELIHOOD:

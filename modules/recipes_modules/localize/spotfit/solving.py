@@ -22,13 +22,13 @@ from recipes_modules.localize.spotfit.models import (
     remains,
 )
 from recipes_modules.localize.spotfit.normal import PLACE, factor, product, secant, solve
-from recipes_modules.localize.spotfit.pixels import MASKED
 from recipes_modules.localize.spotfit.staging import (
     EXPECTED,
     LIKELIHOOD,
     MEASURED,
     PARAMETERS,
-    TRIANGLE,
+    STATES,
+    Lanes,
     Scratch,
     Stage,
     Way,
@@ -42,7 +42,6 @@ FAILED, CONVERGED, LIMIT, EDGE = 0, 1, 5, 6
 COST, BEFORE, SLOPE, TAKEN, DAMPING, MOVED, NEW, PENDING, ENDED, CODE = (WIDTH * k for k in range(10))
 """State of the lanes: sum of squares; length of the last step taken, and its product with the gradient; steps taken; damping; of the step
 under trial its length, whether there is one, its product with the gradient, and whether it ends at a bound; how the fit ended."""
-_STATES = 10 * WIDTH
 
 _CONVERGED, _EDGE, _FAILED = np.float32(CONVERGED), np.float32(EDGE), np.float32(-1)
 _REWEIGHTED, _FAR = np.float32(3), np.float32(0.1)
@@ -52,100 +51,87 @@ _EQUALLY_GOOD = np.float32(1 + 1e-6)
 
 
 @numba.njit(**OPTIONS)
-def solve_all(way: Way, stage: Stage, scratch: Scratch, known: Any, how: Any) -> None:
+def solve_all(way: Way, stage: Stage, scratch: Scratch, lanes: Lanes, holds: Any, iterations: Any, known: Any, how: Any) -> None:
     """Find the parameters of staged spots. A lane whose fit has ended takes the next spot, so that none waits for the slowest.
 
     Parameters
     ----------
-    way, stage, scratch : named tuples
+    way, stage, scratch, lanes : named tuples
         See `staging`; the parameters that are found replace the start values.
+    holds, iterations : array (WIDTH,) int64
+        Scratch; the first holds -1.
     known : array (n,)
         Pixels that take part.
     how : array (n, 2) int32
         Receives how each fit ended, and the number of iterations.
     """
-    p, ny, nx, pixels = PARAMETERS[way.model], stage.ny, stage.nx, stage.ny * stage.nx
-    data, added = np.zeros(pixels * WIDTH, np.float32), np.full(pixels * WIDTH, MASKED)
-    current, trial, step, last = make_vector(), make_vector(), make_vector(), make_vector()
-    longest, low, high = make_vector(), make_vector(), make_vector()
-    matrix, vector = np.zeros(TRIANGLE, np.float32), make_vector()
-    new_matrix, new_vector = np.zeros(TRIANGLE, np.float32), make_vector()
-    lower, inverse, work = np.zeros((2, TRIANGLE)), np.zeros(MOST * WIDTH), np.zeros(MOST * WIDTH)
-    state, holds, iterations = np.zeros(_STATES, np.float32), np.full(WIDTH, -1), np.zeros(WIDTH, np.int64)
-    following, busy = np.zeros(1, np.int64), 0
+    p, ny, nx = PARAMETERS[way.model], stage.ny, stage.nx
+    busy, following = 0, -1
     while True:
         for lane in range(WIDTH):
-            while holds[lane] < 0 and following[0] < len(known):
-                spot = following[0]
-                if known[spot] > p:
-                    take(spot, lane, way, stage, data, added, scratch.weights, trial, current, last, longest, low, high, state)
-                    holds[lane], iterations[lane] = spot, 0
+            while holds[lane] < 0 and following < len(known) - 1:
+                following += 1
+                if known[following] > p:
+                    take(following, lane, way, stage, scratch.weights, lanes)
+                    holds[lane], iterations[lane] = following, 0
                     busy += 1
-                following[0] += 1
         if busy == 0:
             return
-        expand(way.model, trial, way.curves, scratch.full)
+        expand(way.model, lanes.trial, way.curves, scratch.full)
         tabulate(way.model, scratch.full, ny, nx, scratch.edges, scratch.of_x, scratch.of_y)
-        anew = reweighed(way.method, state)
-        cost = weigh(scratch.full, ny, nx, scratch.of_x, scratch.of_y, data, added, anew, scratch.weights, scratch.residuals)
-        add_up(way, ny, nx, scratch, scratch.weights, trial, new_matrix, new_vector)
-        judge(way, p, cost, anew, state, current, trial, last, step, matrix, new_matrix, vector, new_vector)
+        anew = reweighed(way.method, lanes.state)
+        cost = weigh(
+            scratch.full, ny, nx, scratch.of_x, scratch.of_y, lanes.data, lanes.added, anew, scratch.weights, scratch.residuals
+        )
+        add_up(way, ny, nx, scratch, scratch.weights, lanes.trial)
+        judge(way, p, cost, anew, scratch, lanes)
         for lane in range(WIDTH):
-            if state[ENDED + lane] > ZERO:
-                hold(p, state, current, low, high, matrix, vector)
+            if lanes.state[ENDED + lane] > ZERO:
+                hold(p, lanes)
                 break
-        propose(way, p, state, current, trial, last, step, longest, low, high, matrix, vector, lower, inverse, work)
+        propose(way, p, scratch, lanes)
         for lane in range(WIDTH):
             spot = holds[lane]
             if spot < 0:
                 continue
             iterations[lane] += 1
-            code = state[CODE + lane]
+            code = lanes.state[CODE + lane]
             if code != ZERO or iterations[lane] >= way.most:
                 how[spot, 0] = LIMIT if code == ZERO else max(int(code), FAILED)
                 how[spot, 1] = iterations[lane]
                 at = spot // WIDTH * MOST * WIDTH + spot % WIDTH
                 for a in range(MOST):
-                    stage.theta[at + a * WIDTH] = current[a * WIDTH + lane]
+                    stage.theta[at + a * WIDTH] = lanes.current[a * WIDTH + lane]
                 holds[lane] = -1
                 busy -= 1
 
 
 @numba.njit(**INNER)
-def make_vector() -> Any:
-    """Room for a vector of each parameter."""
-    return np.zeros(MOST * WIDTH, np.float32)
-
-
-@numba.njit(**INNER)
-def take(
-    spot: int, lane: int, way: Way, stage: Stage, data: Any, added: Any, weights: Any, trial: Any, current: Any, last: Any, longest: Any,
-    low: Any, high: Any, state: Any,
-) -> None:  # fmt: skip
+def take(spot: int, lane: int, way: Way, stage: Stage, weights: Any, lanes: Lanes) -> None:
     """Put a staged spot into a lane, and begin."""
     pixels = stage.ny * stage.nx
     source = spot // WIDTH * pixels * WIDTH + spot % WIDTH
     for k in range(lane, pixels * WIDTH, WIDTH):
-        data[k] = stage.data[source]
-        added[k] = stage.added[source]
+        lanes.data[k] = stage.data[source]
+        lanes.added[k] = stage.added[source]
         if way.method >= MEASURED:
             weights[k] = stage.given[source]
         source += WIDTH
     source = spot // WIDTH * MOST * WIDTH + spot % WIDTH
     for k in range(lane, MOST * WIDTH, WIDTH):
-        trial[k] = stage.theta[source]
+        lanes.trial[k] = stage.theta[source]
         source += WIDTH
     begin(
-        way.model, lane, stage.ny, stage.nx, stage.least[spot], way.method <= EXPECTED, way.widths, way.reach, way.curves, trial, longest,
-        low, high,
+        way.model, lane, stage.ny, stage.nx, stage.least[spot], way.method <= EXPECTED, way.widths, way.reach, way.curves, lanes.trial,
+        lanes.longest, lanes.low, lanes.high,
     )  # fmt: skip
     for k in range(lane, MOST * WIDTH, WIDTH):
-        current[k], last[k] = trial[k], ZERO
-    for k in range(lane, _STATES, WIDTH):
-        state[k] = ZERO
-    state[COST + lane] = np.inf
-    state[BEFORE + lane] = state[NEW + lane] = ONE
-    state[DAMPING + lane] = ZERO if way.method == LIKELIHOOD else _TEN * _DAMPING
+        lanes.current[k], lanes.last[k] = lanes.trial[k], ZERO
+    for k in range(lane, STATES * WIDTH, WIDTH):
+        lanes.state[k] = ZERO
+    lanes.state[COST + lane] = np.inf
+    lanes.state[BEFORE + lane] = lanes.state[NEW + lane] = ONE
+    lanes.state[DAMPING + lane] = ZERO if way.method == LIKELIHOOD else _TEN * _DAMPING
 
 
 @numba.njit(**INNER)
@@ -165,11 +151,9 @@ def damped_more(damping: Any) -> Any:
 
 
 @numba.njit(**INNER)
-def judge(
-    way: Way, p: int, cost: Any, anew: Any, state: Any, current: Any, trial: Any, last: Any, step: Any, matrix: Any, new_matrix: Any,
-    vector: Any, new_vector: Any,
-) -> None:  # fmt: skip
+def judge(way: Way, p: int, cost: Any, anew: Any, scratch: Scratch, lanes: Lanes) -> None:
     """Take the step under trial, or not: then the damping grows."""
+    state = lanes.state
     new, moved, damping = load(state, NEW), load(state, MOVED), load(state, DAMPING)
     taken = splat(ONE)
     if way.method != LIKELIHOOD:
@@ -178,11 +162,11 @@ def judge(
         taken = where_less(HALF, new, fit, ZERO)
     refused = where_less(HALF, new, ONE - taken, ZERO)
     for at in range(0, p * WIDTH, WIDTH):
-        store(current, at, where_less(HALF, taken, load(trial, at), load(current, at)))
-        store(last, at, where_less(HALF, taken, load(step, at), load(last, at)))
-        store(vector, at, where_less(HALF, taken, load(new_vector, at), load(vector, at)))
+        store(lanes.current, at, where_less(HALF, taken, load(lanes.trial, at), load(lanes.current, at)))
+        store(lanes.last, at, where_less(HALF, taken, load(lanes.step, at), load(lanes.last, at)))
+        store(lanes.vector, at, where_less(HALF, taken, load(scratch.vector, at), load(lanes.vector, at)))
     for at in range(0, PLACE[p - 1, p - 1] + WIDTH, WIDTH):
-        store(matrix, at, where_less(HALF, taken, load(new_matrix, at), load(matrix, at)))
+        store(lanes.matrix, at, where_less(HALF, taken, load(scratch.matrix, at), load(lanes.matrix, at)))
     # The place where a fit starts is taken as well, but no step has led there.
     before = where_less(HALF, load(state, TAKEN), moved, ONE)
     store(state, BEFORE, where_less(HALF, taken, before, load(state, BEFORE)))
@@ -197,33 +181,32 @@ def judge(
 
 
 @numba.njit(**INNER)
-def hold(p: int, state: Any, current: Any, low: Any, high: Any, matrix: Any, vector: Any) -> None:
+def hold(p: int, lanes: Lanes) -> None:
     """Take parameters out of the normal equations that are at an end of their range and would go on."""
     all_free = splat(ONE)
     for a in range(p):
-        value, slope = load(current, a * WIDTH), load(vector, a * WIDTH)
-        free = where_less(load(low, a * WIDTH), value, ONE, where_less(slope, ZERO, ZERO, splat(ONE)))
-        free = where_less(value, load(high, a * WIDTH), free, where_less(ZERO, slope, ZERO, free))
-        store(vector, a * WIDTH, free * slope)
+        at = a * WIDTH
+        value, slope = load(lanes.current, at), load(lanes.vector, at)
+        free = where_less(load(lanes.low, at), value, ONE, where_less(slope, ZERO, ZERO, splat(ONE)))
+        free = where_less(value, load(lanes.high, at), free, where_less(ZERO, slope, ZERO, free))
+        store(lanes.vector, at, free * slope)
         for b in range(p):
             if b != a:
-                store(matrix, PLACE[a, b], free * load(matrix, PLACE[a, b]))
+                store(lanes.matrix, PLACE[a, b], free * load(lanes.matrix, PLACE[a, b]))
         all_free = all_free * free
     # The step that led here went along what is held now: it tells nothing of the curvature of the rest.
-    store(state, SLOPE, all_free * load(state, SLOPE))
+    store(lanes.state, SLOPE, all_free * load(lanes.state, SLOPE))
 
 
 @numba.njit(**INNER)
-def propose(
-    way: Way, p: int, state: Any, current: Any, trial: Any, last: Any, step: Any, longest: Any, low: Any, high: Any, matrix: Any,
-    vector: Any, lower: Any, inverse: Any, work: Any,
-) -> None:  # fmt: skip
+def propose(way: Way, p: int, scratch: Scratch, lanes: Lanes) -> None:
     """The next step under trial, or the end."""
+    state, current, trial, step = lanes.state, lanes.current, lanes.trial, lanes.step
     damping, code = load(state, DAMPING), load(state, CODE)
-    good = factor(matrix, p, damping, lower[0], lower[1], inverse)
-    solve(lower[0], inverse, p, vector, work, step)
-    secant(matrix, vector, last, load(state, SLOPE), p, step)
-    ended = advance(p, current, step, longest, low, high, trial)
+    good = factor(lanes.matrix, p, damping, scratch.lower, scratch.scaled, scratch.inverse)
+    solve(scratch.lower, scratch.inverse, p, lanes.vector, scratch.work, step)
+    secant(lanes.matrix, lanes.vector, lanes.last, load(state, SLOPE), p, step)
+    ended = advance(p, current, step, lanes.longest, lanes.low, lanes.high, trial)
     moved = length(way.model, trial, step, way.curves)
     # A step this short changes nothing but the last digits.
     near = where_less(remains(moved, load(state, BEFORE)), np.float32(way.tolerance), good, ZERO)
@@ -239,7 +222,7 @@ def propose(
         there, here = load(trial, at), load(current, at)
         store(trial, at, where_less(HALF, good, there, here))
         store(current, at, where_less(HALF, near, there, here))
-    store(state, PENDING, product(step, vector, p))
+    store(state, PENDING, product(step, lanes.vector, p))
     store(state, MOVED, moved)
     store(state, ENDED, ended)
     store(state, NEW, good)

@@ -18,7 +18,8 @@ LIKELIHOOD, EXPECTED, MEASURED, EQUAL = range(4)
 """What is made least: minus the log-likelihood; or squares, weighted by 1 / variance that the model expects (from the first steps, then
 kept), by 1 / variance from the measured counts, as PYME does, or equally."""
 
-TRIANGLE = MOST * (MOST + 1) // 2 * WIDTH
+TRIANGLE = MOST * (MOST + 1) // 2
+"""Elements of a symmetric matrix of as many parameters as a model may have."""
 PARAMETERS = np.array(SIZES)
 
 _STAGED = 50000
@@ -64,7 +65,7 @@ class Stage(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Arrays for one group; see `tabulate` and `weigh`."""
+    """Arrays for one group: see `tabulate`, `weigh`, `factor`, `invert` and `spread`."""
 
     edges: Any
     of_x: Any
@@ -72,18 +73,64 @@ class Scratch(NamedTuple):
     full: Any
     weights: Any
     residuals: Any
+    good: Any
+    cost: Any
+    matrix: Any
+    vector: Any
+    lower: Any
+    scaled: Any
+    inverse: Any
+    work: Any
+    covariance: Any
+    variance: Any
 
+
+class Lanes(NamedTuple):
+    """The fits that are under way, one in each lane.
+
+    Attributes
+    ----------
+    data, added : array (ny nx WIDTH,) float32
+        Counts; variance beside the model's own.
+    current, trial : array (MOST WIDTH,) float32
+        Parameters: the best so far, and those under trial.
+    step, last : arrays likewise
+        The step under trial, and the last that was taken.
+    longest, low, high : arrays likewise
+        Limits of steps and parameters.
+    matrix, vector : array
+        Normal equations at `current`.
+    state : array
+        See `recipes_modules.localize.spotfit.solving`.
+    """
+
+    data: Any
+    added: Any
+    current: Any
+    trial: Any
+    step: Any
+    last: Any
+    longest: Any
+    low: Any
+    high: Any
+    matrix: Any
+    vector: Any
+    state: Any
+
+
+STATES = 10
+"""Numbers of the state of a fit."""
 
 _kept = threading.local()
 
 
-def workspace(half: int, height: int, width: int, method: int) -> tuple[Stage, Scratch]:
+def workspace(half: int, height: int, width: int, method: int) -> tuple[Stage, Scratch, Lanes]:
     """Room for fits in frames of a size. Each thread keeps what it used last: new memory costs as much time as a few thousand fits."""
     ny, nx = min(2 * half + 1, height), min(2 * half + 1, width)
     key = ny, nx, method >= MEASURED
     if getattr(_kept, "key", None) != key:
-        _kept.key, _kept.room = key, (make_stage(*key), make_scratch(ny, nx))
-    room: tuple[Stage, Scratch] = _kept.room
+        _kept.key, _kept.room = key, (make_stage(*key), make_scratch(ny, nx), make_lanes(ny, nx))
+    room: tuple[Stage, Scratch, Lanes] = _kept.room
     return room
 
 
@@ -96,8 +143,15 @@ def make_stage(ny: int, nx: int, given: bool) -> Stage:
 
 def make_scratch(ny: int, nx: int) -> Scratch:
     """Scratch for regions of a size."""
-    sizes = 3 * (max(ny, nx) + 1), 3 * nx, 3 * ny, EXPANDED // WIDTH, ny * nx, ny * nx
-    return Scratch(*(np.zeros(size * WIDTH, np.float32) for size in sizes))
+    single = 3 * (max(ny, nx) + 1), 3 * nx, 3 * ny, EXPANDED // WIDTH, ny * nx, ny * nx, 1, 1, TRIANGLE, MOST
+    double = TRIANGLE, TRIANGLE, MOST, MOST, TRIANGLE, MOST
+    return Scratch(*(np.zeros(n * WIDTH, np.float32) for n in single), *(np.zeros(n * WIDTH) for n in double))
+
+
+def make_lanes(ny: int, nx: int) -> Lanes:
+    """Room for the fits under way in regions of a size."""
+    sizes = ny * nx, ny * nx, *(MOST,) * 7, TRIANGLE, MOST, STATES
+    return Lanes(*(np.zeros(n * WIDTH, np.float32) for n in sizes))
 
 
 @numba.njit(**OPTIONS)
@@ -133,9 +187,9 @@ def fill(
 
 
 @numba.njit(**INNER)
-def add_up(way: Way, ny: int, nx: int, scratch: Scratch, weights: Any, theta: Any, matrix: Any, vector: Any) -> None:
-    """The normal equations of a group, with what is known of the widths."""
-    model = way.model
+def add_up(way: Way, ny: int, nx: int, scratch: Scratch, weights: Any, theta: Any) -> None:
+    """The normal equations of a group, with what is known of the widths, into `scratch`."""
+    model, matrix, vector = way.model, scratch.matrix, scratch.vector
     accumulate(scratch.full, ny, nx, scratch.of_x, scratch.of_y, weights, scratch.residuals, matrix, vector)
     if model >= PLANE:
         accumulate_plane(scratch.full, ny, nx, scratch.of_x, scratch.of_y, weights, scratch.residuals, matrix, vector)
