@@ -113,3 +113,9 @@ def persistence_layer() -> Persistence:
     """Readers and writers, for the layers below io (see `recipes_core.data.persistence`)."""
     found: Persistence = import_module("recipes_core.io").PERSISTENCE
     return found
+
+
+def module_classes(name: str) -> list[type[ModuleBase]]:
+    """Registered modules of a name, for modules that run others (see `recipes_core.module.lookup`)."""
+    refs = import_module("recipes_core.plugins.registry").registry().find_modules(name)
+    return [ref.load() for ref in refs]

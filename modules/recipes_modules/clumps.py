@@ -127,6 +127,8 @@ class MultiviewFindClumps(ModuleBase):
     As tracking.FindClumps, within 2 * (radius_scale * error_x + radius_offset), with the error of the later localization.
     """
 
+    version = 2
+
     module_name = "FindClumps"
 
     input_name = Input(Localizations, "registered", requires=("x", "y", "frame", "error_x"), desc="localizations")

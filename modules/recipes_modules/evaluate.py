@@ -18,6 +18,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+NO_TRUTH = 0.1
+"""Where recall and precision are below, the truth is likely that of another movie."""
 HALF_PIXEL = 0.2
 """A mean difference within this part of half a pixel is told to be one."""
 
@@ -191,7 +193,8 @@ class Evaluate_Localizations(ModuleBase):
         if not np.isfinite([sigma_x, sigma_y]).all():
             return None
         try:
-            camera = Camera.from_metadata(table.metadata, shape=(1, 1))
+            told = {key: value for key, value in table.metadata.items() if not key.startswith("Camera.ROI")}
+            camera = Camera.from_metadata(told, shape=(1, 1))
         except DataError:
             return None
         pixel = np.array(camera.pixel_size)
@@ -207,13 +210,20 @@ class Evaluate_Localizations(ModuleBase):
         if scores["jaccard"] < 0.3 and len(found.rows):
             from recipes_modules.localize.matching import match
 
+            told = False
             for step in (-1, 1):
                 moved = match(found.places, found.frame + step, truth.places, truth.frame, radius=self.radius, method="greedy")
                 if len(moved) > 3 * len(errors) + 10:
+                    told = True
                     ctx.warn(
                         f"few positions match, but many would with frames counted {'one more' if step > 0 else 'one less'}: check from "
                         "which number the frames of the two tables count"
                     )
+            if not told and len(found.rows) > 20 and scores["precision"] < NO_TRUTH and scores["recall"] < NO_TRUTH:
+                ctx.warn(
+                    f"only {len(errors)} of {len(found.rows):,} positions lie at one of the truth: is it the truth of this movie, in nm, and "
+                    "with frames from 0?"
+                )
         size = ImageStack(np.zeros((1, 1), np.uint8), metadata=metadata).pixel_size
         if size is None or len(errors) < 20:
             return

@@ -38,7 +38,7 @@ class Locs_Fiducials(ModuleBase):
     (`file.h5r?table=DriftResults`).
     """
 
-    version = 1
+    version = 2
 
     input_fiducials = Input(
         Table, "Localizations", requires=("x", "y", "frame"), desc="localizations with beads, or tracks of beads"
@@ -143,6 +143,13 @@ def _sorted(table: Table, ctx: Context) -> tuple[npt.NDArray[np.int64], Floats, 
     if not good.all():
         ctx.say(f"{np.count_nonzero(~good):,} of {len(good):,} localizations have NaN and took no part")
     frame = frame[good]
+    if not len(table):
+        raise DataError(
+            "the table is empty: no fiducial marker was found.",
+            code="D481",
+            hint="Where a fit was to follow them set its fiducial_threshold lower and fiducial_size to their width; or use a method that "
+            "needs no markers (Locs_Drift, Locs_Entropy).",
+        )
     if not len(frame):
         raise DataError("the table holds no localization with a position and a frame.", code="D481")
     if not np.array_equal(frame, np.rint(frame)):
@@ -168,7 +175,9 @@ def _tell(ctx: Context, beads: Sequence[Bead], common: Common) -> None:
         ctx.warn(f"with {len(used)} bead{'s' if len(used) > 1 else ''} a bad one cannot be told; three or more check one another")
     without = int(np.count_nonzero(common.n_beads == 0))
     if without:
-        ctx.say(f"{without:,} of {len(common.frames):,} frames show no bead; they were bridged")
+        ctx.say(
+            f"{without:,} of {len(common.frames):,} frames show no bead, or beads that contradict each other; they were bridged"
+        )
 
 
 def bead_table(beads: Sequence[Bead], *, deep: bool) -> Table:

@@ -137,11 +137,11 @@ class FlatfieldAndDarkCorrect(ModuleBase):
     darkFilename = FilePath("", desc="image in the dark, counts; several frames are averaged")
 
     def run(self, ctx: Context, inputImage: ImageStack) -> ImageStack:
-        from recipes_modules.localize.camera import fit_map, roi_origin
+        from recipes_modules.localize.camera import fit_map, roi_named, roi_origin
         from recipes_modules.localize.camera_setup import open_map
 
         shape = (inputImage.shape[2], inputImage.shape[3])
-        origin = roi_origin(inputImage.metadata, shape)
+        origin = roi_origin(inputImage.metadata, shape) if roi_named(inputImage.metadata) else None
         dark = open_map(ctx, self.darkFilename, "dark")
         flat = open_map(ctx, self.flatfieldFilename, "flat")
         level: Any = np.float32(inputImage.metadata.get("Camera.ADOffset", 0.0))

@@ -44,6 +44,8 @@ class AddPipelineDerivedVars(ModuleBase):
     its error.
     """
 
+    version = 2
+
     inputFitResults = Input(Table, "FitResults", desc="results of a fit, as in a .h5r file")
     inputEvents = Input(Table, "", desc="kept for old recipes: events come with the fit results' file")
     outputLocalizations = Output(Localizations, "Localizations", desc="the same rows with derived columns")
@@ -171,6 +173,8 @@ class ProcessColour(ModuleBase):
 
     `ColourNorm` is what the memberships are compared with: the density of a ratio that may be anything from 0 to 1, which is 1.
     """
+
+    version = 2
 
     input = Input(Localizations, "localizations", desc="localizations")
     output = Output(Localizations, "colour_mapped", like="input", desc="the same with columns of membership")

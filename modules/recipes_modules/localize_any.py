@@ -10,6 +10,7 @@ from traits.api import TraitError
 from recipes_core.data import ImageStack, Localizations, Table
 from recipes_core.errors import DataError, did_you_mean
 from recipes_core.module import Context, ModuleBase
+from recipes_core.module.lookup import modules_named
 from recipes_core.ports import Bool, Choice, FilePath, Float, Input, Int, MapOf, Output, Parameter, Str
 from recipes_modules.localize.base import FitModule
 from recipes_modules.localize.pyme_keys import own_name, settings_of
@@ -129,5 +130,8 @@ def fit_named(name: str) -> type[FitModule]:
     found = getattr(recipes_modules, short) if short in fits else None
     if isinstance(found, type) and issubclass(found, FitModule):
         return found
+    for other in modules_named(name):
+        if issubclass(other, FitModule):
+            return other
     known = [each for each in fits if issubclass(getattr(recipes_modules, each), FitModule)]
     raise DataError(f"there is no fit '{name}'.", code="D523", hint=did_you_mean(short, known, what="fits"))

@@ -153,7 +153,7 @@ class Astig_Z(ModuleBase):
     z_code: 1 found; 6 at an end of the calibrated range, where the true z may lie beyond; 0 no z, which is NaN.
     """
 
-    version = 1
+    version = 2
 
     input_localizations = Input(Localizations, "Localizations", requires=("sigma_x", "sigma_y"), desc="fits with two widths")
     input_calibration = Input(
@@ -187,7 +187,7 @@ class Astig_Z(ModuleBase):
         errors = [np.asarray(input_localizations[f"error_sigma_{axis}"]) for axis in "xy"] if all(have) else [None, None]
         if not all(have):
             ctx.warn("no errors of sigma_x and sigma_y: z is found without weights, and error_z is NaN")
-        found = find_z(calibration, *columns, *errors)
+        found = find_z(calibration, *columns, *errors, correlation_of(input_localizations))
         code = found["code"]
         new = {
             "z": (found["z"] * self.z_scale).astype(np.float32), "error_z": (found["error_z"] * self.z_scale).astype(np.float32),
@@ -225,6 +225,28 @@ class Astig_Z(ModuleBase):
                 hint="Give input_calibration (from Astig_Calibrate) or calibration_file.",
             )
         return calibration_of_file(ctx, self.calibration_file, localizations)
+
+
+def correlation_of(localizations: Localizations) -> Array | None:
+    """How the errors of the two widths hang together; None where table and metadata do not tell enough of the fits."""
+    from recipes_modules.localize.camera import Camera
+    from recipes_modules.localize.width_correlation import width_correlation
+
+    half = localizations.metadata.get("Analysis.ROISize")
+    if not {"photons", "background"} <= set(localizations.columns) or not isinstance(half, int) or not 0 < half < 50:
+        return None
+    try:
+        # Where on the sensor the movie lay does not matter here.
+        told = {key: value for key, value in localizations.metadata.items() if not key.startswith("Camera.ROI")}
+        camera = Camera.from_metadata(told, shape=(1, 1))
+    except DataError:
+        return None
+    size_x, size_y = camera.pixel_size
+    columns = [np.asarray(localizations[name], np.float64) for name in ("sigma_x", "sigma_y", "photons", "background")]
+    noise = (camera.read_noise / camera.em_gain) ** 2
+    return np.asarray(
+        width_correlation(columns[0] / size_x, columns[1] / size_y, *columns[2:], half, noise, camera.noise_factor**2)
+    )
 
 
 def calibration_of_file(ctx: Context, file: str, localizations: Localizations) -> Table:

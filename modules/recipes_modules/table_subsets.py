@@ -112,6 +112,8 @@ class TimeBlocks(ModuleBase):
     is `p_block0` as a whole number, and `ColourNorm`: names and order are PYME's. Blocks count from frame 0.
     """
 
+    version = 2
+
     input = Input(Localizations, "localizations", requires=("frame",), desc="localizations")
     output = Output(
         Localizations,

@@ -54,13 +54,18 @@ def watch(
         following = watcher.following
         started = time.monotonic()
         try:
+            if not runs and not following.growing:
+                # Whether an input is complete does not count before it is known whether it is still being written.
+                with being_written():
+                    watcher.sessions = open_sessions(recipe_file, input_file, assignments, each, cache, following)
+                fresh = watcher.found_growing(before | watcher.state())
+                if fresh:
+                    _tell_growing(fresh)
+                    continue
             with being_written() if following.growing else contextlib.nullcontext():
                 sessions = open_sessions(recipe_file, input_file, assignments, each, cache, following)
                 watcher.sessions = sessions
                 before |= watcher.state()
-                if not runs and not following.growing and (fresh := watcher.found_growing(before)):
-                    _tell_growing(fresh)
-                    continue
                 run_sessions(sessions, chosen, cache, {"steps": [], "outputs": {}})
         except Cancelled:
             raise

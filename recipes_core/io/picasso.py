@@ -30,6 +30,7 @@ from recipes_core.io.picasso_yaml import (
     read_embedded,
     read_stored_record,
     read_yaml,
+    stored_metadata,
     yaml_text,
 )
 
@@ -125,7 +126,8 @@ def _columns(dtype: np.dtype[Any]) -> dict[str, str]:
 
 
 def _metadata(documents: list[dict[str, Any]], text: str, size: float) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"voxelsize.x": size / 1000, "voxelsize.y": size / 1000, "voxelsize.units": "um"}
+    size_um = {"voxelsize.x": size / 1000, "voxelsize.y": size / 1000, "voxelsize.units": "um"}
+    metadata: dict[str, Any] = {**stored_metadata(documents), **size_um}
     for key in ("Width", "Height", "Frames"):
         value = first(documents, key)
         if isinstance(value, int):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import math
 import re
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -146,17 +147,22 @@ def _inspect(path: Path, incomplete: bool) -> _Part:
                 raise FormatError(f"{path} holds no image that can be read; it is damaged or cut off.")
             series = tiff.series[0]
             shape, pages = _layout(path, series)
+            behind = _broken_chain(tiff, series)
+            if behind is not None:
+                pages = _without_pages(series, shape, behind, pages)
+                shape = (len(pages) // shape[1], *shape[1:])
             declared = len(pages)
             readable = _readable(tiff, series, shape, declared)
             notes: tuple[str, ...] = ()
-            if readable < declared:
+            if readable < declared or behind is not None:
+                # Of a chain that breaks off nobody knows how long it was.
+                told = declared if readable < declared and (behind is None or declared > len(series.pages)) else None
                 pages = pages[: readable // shape[1] * shape[1]]
                 if not incomplete or not len(pages):
-                    raise _cut_off(path, readable, declared)
+                    raise _cut_off(path, readable, told)
                 shape = (len(pages) // shape[1], *shape[1:])
-                notes = (
-                    f"{path.name} is cut off: {len(pages)} of {declared} frames are taken, {declared - len(pages)} are lost",
-                )
+                lost = f"{told - len(pages)} are lost" if told else "how many are lost it does not tell"
+                notes = (f"{path.name} is cut off: {len(pages)}{f' of {told}' if told else ''} frames are taken, {lost}",)
             metadata, annotation = _metadata(tiff)
             part = _Part(
                 TiffFrames(path, shape, np.dtype(series.dtype), pages),
@@ -191,7 +197,9 @@ def _layout(path: Path, series: Any) -> tuple[tuple[int, int, int, int], npt.NDA
     if not all(sizes.values()):
         raise FormatError(f"{path} holds an image without pixels; it is damaged or cut off.")
     if sizes.get("S", 1) > 1:
-        raise FormatError(f"{path} is a colour image with {sizes['S']} samples a pixel; one channel is read.")
+        raise FormatError(
+            f"{path} is a colour image with {sizes['S']} samples a pixel; a movie has one.", hint="Save one of its channels."
+        )
     if np.dtype(series.dtype).kind not in "fiub":
         raise FormatError(f"{path} holds pixels of type {series.dtype}, which are not read.")
     leading = [(axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS"]
@@ -216,10 +224,41 @@ def _readable(tiff: Any, series: Any, shape: tuple[int, ...], declared: int) -> 
     return _whole_pages(series, declared, length)
 
 
-def _cut_off(path: Path, readable: int, declared: int) -> FormatError:
+def _broken_chain(tiff: Any, series: Any) -> int | None:
+    """Where the next page should be, in a file that does not reach so far; None where its pages are complete.
+
+    Only of files whose pages are counted by going through them: the others tell themselves how many they have.
+    """
+    if series.kind not in ("uniform", "generic"):
+        return None
+    handle, form = tiff.filehandle, tiff.tiff
+    handle.seek(tiff.pages[len(tiff.pages) - 1].offset)
+    (tags,) = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))
+    handle.seek(tags * form.tagsize, 1)
+    link = handle.read(form.offsetsize)
+    if len(link) < form.offsetsize:
+        return int(handle.size)
+    (place,) = struct.unpack(form.offsetformat, link)
+    return int(place) if place >= handle.size else None
+
+
+def _without_pages(series: Any, shape: tuple[int, ...], behind: int, pages: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Pages of a file that has all frames first and then, lost, what describes them: as many as there is room for."""
+    if len(series.pages) > 1 or series.dataoffset is None:
+        return pages
+    size = shape[2] * shape[3] * np.dtype(series.dtype).itemsize
+    return np.arange(max(1, (behind - series.dataoffset) // size), dtype=np.int64)
+
+
+def _cut_off(path: Path, readable: int, declared: int | None) -> FormatError:
     hint = "Copy the file again from where it was recorded"
+    told = (
+        f"{readable} of {declared} frames can be read."
+        if declared is not None
+        else f"{readable} frames can be read; how many are lost it does not tell."
+    )
     return FormatError(
-        f"{path} is cut off: {readable} of {declared} frames can be read.",
+        f"{path} is cut off: {told}",
         code="D220",
         hint=f"{hint}, or write '{path.name}?incomplete=1' to take those that are there." if readable else f"{hint}.",
     )

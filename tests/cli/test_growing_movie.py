@@ -151,6 +151,49 @@ def test_watch_follows_a_movie_while_it_is_written(tmp_path, own_cache):
             process.stdout.close()
 
 
+def test_watch_follows_a_movie_while_it_is_copied(tmp_path, own_cache):
+    """From its first frame on the file says how many frames it will have."""
+    (tmp_path / "fit.yaml").write_text(RECIPE)
+    pixels = frames(360)
+    tifffile.imwrite(tmp_path / "whole.tif", pixels, photometric="minisblack")
+    whole = (tmp_path / "whole.tif").read_bytes()
+    code = "from recipes_core.cli.main import main; main()"
+    arguments = ["watch", "fit.yaml", "movie.tif", "--growing-time", "0.5", "--quiet-time", "0.2"]
+    process = None
+    try:
+        with (tmp_path / "movie.tif").open("wb", buffering=0) as copy:
+            copy.write(whole[: len(whole) // 3])
+            process = subprocess.Popen(
+                [sys.executable, "-u", "-c", code, *arguments], cwd=tmp_path, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, env={**os.environ, "RECIPES_CACHE": str(own_cache)},
+            )  # fmt: skip
+            os.set_blocking(process.stdout.fileno(), False)
+            told, at = "", len(whole) // 3
+            # Slowly until the copying has been noticed, however long the command takes to begin.
+            while at < len(whole):
+                step = 16000 if "still being written" in told else 500
+                copy.write(whole[at : at + step])
+                at += step
+                time.sleep(0.1)
+                told += "".join(process.stdout.readlines())
+        os.set_blocking(process.stdout.fileno(), True)
+        for line in process.stdout:
+            told += line
+            if f"frames 0 to {len(pixels) - 1}" in line:
+                break
+        for line in process.stdout:
+            if line.startswith("watching"):
+                break
+        assert "still being written" in told
+        assert "error" not in told
+        assert same(Localizations.load(tmp_path / "fit_results" / "movie_locs.hdf"), locs_of(pixels))
+    finally:
+        if process is not None:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
 @pytest.mark.parametrize("n", [1, 3])
 def test_a_movie_that_has_hardly_begun(tmp_path, n):
     pixels = frames(130)

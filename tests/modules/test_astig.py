@@ -11,6 +11,7 @@ from recipes_core.errors import DataError, UsageError
 from recipes_core.module import Context
 from recipes_modules.localize.astigmatism import Calibration, calibrate, find_z
 from recipes_modules.localize.fitting import FitSettings, fit_spots
+from recipes_modules.localize.width_correlation import width_correlation
 from recipes_modules.localize_astig import Astig_Calibrate, Astig_Z
 
 COEFFICIENTS = np.array([[130.0, -250.0, 450.0, 0.1, 0.05], [140.0, 230.0, 420.0, -0.1, 0.08]])
@@ -147,6 +148,43 @@ def test_errors_of_z_with_and_without_errors_of_the_widths():
     # A scatter of the curves makes errors larger.
     doubtful = find_z(Calibration(z, widths_at(z), np.full((2, len(z)), 10.0)), *measured, *errors)
     assert np.median(doubtful["error_z"]) > 1.3 * np.median(found["error_z"])
+
+
+def test_errors_of_the_two_widths_go_together():
+    """As the inverse of Fisher's information says, with derivatives by differences."""
+    half, variance, excess = 4, 2.0, 2.0
+    edges = np.arange(-half, half + 2) - 0.5
+
+    def spot(theta):
+        photons, background, sigma_x, sigma_y = theta
+        across, down = (np.diff(special.erf(edges / (np.sqrt(2) * sigma))) / 2 for sigma in (sigma_x, sigma_y))
+        return photons * np.outer(down, across) + background
+
+    for theta in ((800.0, 12.0, 1.4, 2.1), (5000.0, 0.5, 2.6, 1.3), (300.0, 40.0, 1.6, 1.6)):
+        steps = np.diag(1e-4 * np.array(theta))
+        slopes = np.array([(spot(theta + step) - spot(theta - step)).ravel() / (2 * step.sum()) for step in steps])
+        bound = np.linalg.inv(slopes / (excess * spot(theta) + variance).ravel() @ slopes.T)
+        expected = bound[2, 3] / np.sqrt(bound[2, 2] * bound[3, 3])
+        photons, background, sigma_x, sigma_y = (np.array([value]) for value in theta)
+        found = width_correlation(sigma_x, sigma_y, photons, background, half, variance, excess)
+        assert found[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_errors_of_z_are_what_they_are_said_to_be(made):
+    """In a small region too, where both widths hang on what is taken for background."""
+    rng = np.random.default_rng(21)
+    n, half = 6000, 4
+    true = rng.uniform(-250, 250, n)
+    x, y = rng.uniform(9.5, 10.5, (2, n))
+    frames = (render(x, y, true + CROSSING, 3000.0, (21, 21), 20.0, rng) - 100) * 0.45
+    fitted = fit_spots(frames, y, x, np.arange(n), 2.25, FitSettings(model="sigma_xy", half=half, sigma=1.5))
+    columns = {"x": fitted["x"] * PIXEL, "y": fitted["y"] * PIXEL, "frame": np.arange(n)}
+    columns |= {name: fitted[name] for name in ("photons", "background")}
+    columns |= {f"{kind}sigma_{axis}": fitted[f"{kind}sigma_{axis}"] * PIXEL for kind in ("", "error_") for axis in "xy"}
+    locs = Localizations(columns, metadata={**METADATA, "Analysis.ROISize": half})
+    found = Astig_Z().apply(locs, made["output_calibration"])["output_localizations"]
+    score = ((found["z"] - true) / found["error_z"])[(found["z_code"] == 1) & (fitted["result_code"] == 1)]
+    assert 1.4826 * np.median(np.abs(score - np.median(score))) == pytest.approx(1, abs=0.05)
 
 
 def table_of(sigma_x, sigma_y, **more):

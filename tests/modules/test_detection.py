@@ -78,6 +78,20 @@ def test_noise_alone_is_rarely_taken_for_a_spot():
         assert found < 3 * expected + 3 * np.sqrt(expected)
 
 
+def test_the_noise_of_electron_multiplication_neither():
+    # Behind the register counts are gamma distributed: twice the variance, and a longer tail than that of as many photons again.
+    rng = np.random.default_rng(4)
+    density = 4.5 * np.exp(-(4.5**2) / 2) / (2 * np.pi) ** 1.5 / (2 * (0.8 * 1.3) ** 2)
+    metadata = {**META, "Camera.NoiseFactor": 2**0.5, "Camera.ReadNoise": 0.2}
+    for level in (3.0, 10.0):
+        electrons = rng.poisson(level, (150, 128, 128))
+        light = np.where(electrons > 0, rng.gamma(np.maximum(electrons, 1)), 0)
+        movie = ImageStack(np.rint((light + rng.normal(0, 0.2, light.shape)) / 0.5 + 100).clip(0).astype(np.uint16), metadata=metadata)
+        found = sum(len(chunk.rows) for chunk in scanner(movie, sigma=1.3, noise_factor=2**0.5).chunks(30, 150))
+        expected = density * 120 * 128**2
+        assert found < 2.5 * expected + 3 * np.sqrt(expected)
+
+
 def test_spots_are_found_where_they_are_even_at_the_border():
     rng = np.random.default_rng(4)
     places = [(0.2, 0.1, 900), (20.4, 63.2, 900), (40.0, 30.0, 600), (63.4, 12.0, 900)]

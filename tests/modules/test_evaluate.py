@@ -291,6 +291,15 @@ def test_frames_counted_from_another_number_are_told():
     assert "frames counted one less" in ctx.warnings[0]
 
 
+def test_the_truth_of_another_movie_is_told():
+    rng = np.random.default_rng(8)
+    rows = [(f, *rng.uniform(0, 20000, 2)) for f in range(40) for _ in range(5)]
+    others = [(f, *rng.uniform(0, 20000, 2)) for f in range(40) for _ in range(5)]
+    ctx = context()
+    Evaluate_Localizations().apply(input_localizations=table(rows), input_truth=table(others), ctx=ctx)
+    assert any("is it the truth of this movie" in line for line in ctx.warnings)
+
+
 def test_half_a_pixel_is_told():
     truth = many(np.random.default_rng(2))
     ctx = context()

@@ -271,6 +271,33 @@ class TestSmoother:
         assert error[49] > error[31]
 
 
+def test_a_movie_without_markers_is_told() -> None:
+    empty = np.empty(0)
+    with pytest.raises(DataError, match="no fiducial marker was found") as caught:
+        run(Table({"x": empty, "y": empty, "frame": empty.astype(np.int32)}))
+    assert caught.value.code == "D481"
+
+
+def test_one_far_off_does_not_discard_the_others() -> None:
+    """A molecule beside one of four beads draws their mean by many standard deviations; the frame still has three good ones."""
+    rng = np.random.default_rng(3)
+    n, precision = 400, 1.0
+    drift = np.column_stack([np.linspace(0, 80, n), np.linspace(0, -50, n)])
+    places = np.array([[1000, 1000], [6000, 1500], [3000, 7000], [8000, 8000]])
+    way = places[:, None] + drift + rng.normal(0, precision, (4, n, 2))
+    for first in range(20, n - 20, 60):
+        way[3, first : first + 8] += [0, 40]
+    table = Localizations(
+        {"x": way[:, :, 0].ravel(), "y": way[:, :, 1].ravel(), "frame": np.tile(np.arange(n), 4).astype(np.int32)}
+    )
+    ctx = Context("fiducials")
+    found, _ = run(table, ctx, drop_bad=False)
+    assert not any("bridged" in line for line in ctx.messages)
+    error = -found.at(np.arange(n))[:, :2] - drift
+    error -= error.mean(axis=0)
+    assert np.sqrt((error**2).mean()) < precision
+
+
 def test_figure(tmp_path: Path) -> None:
     table, _, _ = movie(18, bad={0: "jumps", 1: "blinks"})
     made = Locs_Fiducials().apply(table)

@@ -1,5 +1,6 @@
 """From a movie to localizations: accuracy against truth and the Cramer-Rao bound, streaming, bad movies, files."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -12,8 +13,11 @@ from recipes_core import Recipe
 from recipes_core.data import ImageStack, Localizations, Table
 from recipes_core.errors import DataError
 from recipes_core.module import Context
+from recipes_core.plugins import Registry, use_registry
+from recipes_core.plugins.registry import PluginInfo
 from recipes_modules import AstigGaussFitFR, AstigGaussMLE, GaussLSQ, GaussMLE, LatGaussFitFR, Localize, Locs_Fiducials
 from recipes_modules.localize.base import FitModule
+from recipes_modules.localize_any import fit_named
 
 META = {
     "Camera.ADOffset": 100.0, "Camera.ElectronsPerCount": 0.5, "Camera.TrueEMGain": 1.0, "Camera.NoiseFactor": 1.0,
@@ -307,7 +311,7 @@ movie = ImageStack(np.load(sys.argv[1]), metadata=eval(sys.argv[2]))
 with event.install_listener("numba:compile", Listener()):
     context = Context("fit", n_threads=2)
     found = GaussMLE().run(context, movie)["output_localizations"]
-print("fit_mle" in compiled, "along_x" in compiled, len(found), len(context.messages))
+print("solve_all" in compiled, "along_x" in compiled, len(found), len(context.messages))
 """
     movie, _ = grid_movie(32, shape=(48, 48))
     np.save(tmp_path / "movie.npy", movie.asarray())
@@ -345,6 +349,43 @@ def test_localize_with_a_fit_of_another_name():
     with pytest.raises(Exception, match="GaussMLE"):
         Localize(type="GausMLE").apply(ImageStack(np.zeros((5, 32, 32), np.uint16), metadata=META))
     assert any("no parameter" in fault for fault in Localize(type="GaussMLE", settings={"sigmas": 2}).check())
+
+
+PLUGIN = """
+from recipes_core.plugins import ModuleRef
+from recipes_modules.localize.base import FitModule
+
+
+def brightest(spots, settings):
+    return {"x": spots.columns * 100, "y": spots.rows * 100}
+
+
+class BrightestPixel(FitModule):
+    fit_columns = ("frame", "x", "y", "detection")
+
+    def fitter(self):
+        return brightest
+
+
+def register_modules():
+    return [ModuleRef("mine.BrightestPixel", "my_fits:BrightestPixel", "The brightest pixel of each spot.")]
+"""
+
+
+@pytest.mark.parametrize("name", ["BrightestPixel", "mine.BrightestPixel"])
+def test_localize_takes_a_fit_of_a_plugin(tmp_path, monkeypatch, grid, name):
+    (tmp_path / "my_fits.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    plugins = Registry(external=False)
+    plugins._add(PluginInfo("my_fits", "mine", "1"), lambda: importlib.import_module("my_fits"))
+    use_registry(plugins)
+    try:
+        assert list(Localize(type=name).check()) == []
+        assert len(Localize(type=name).apply(grid[0])["output_localizations"]) > 100
+        with pytest.raises(DataError, match="no fit 'Locs_RCC'"):
+            fit_named("Locs_RCC")
+    finally:
+        use_registry(None)
 
 
 @pytest.mark.parametrize("suffix", [".h5r", ".hdf", ".hdf5"])
@@ -402,6 +443,50 @@ def test_beads_are_followed_to_the_drift(tmp_path):
     error = -found.at(np.arange(120))[:, :2] - drift
     error -= error.mean(axis=0)
     assert np.sqrt((error**2).mean()) < 2.0
+
+
+@pytest.mark.parametrize(
+    ("fit", "metadata", "options"),
+    [
+        (GaussMLE, {"Protocol.DarkFrameRange": [0, 20]}, {}),
+        (GaussMLE, {}, {"start_at": 20}),
+        (GaussMLE, {}, {"dark_frames": [0, 20]}),
+        (LatGaussFitFR, {"Protocol.DarkFrameRange": [0, 20]}, {"start_at": 20, "detection": "matched"}),
+    ],
+)
+def test_dark_frames_are_no_background(fit, metadata, options):
+    rng = np.random.default_rng(5)
+    frames = np.full((80, 40, 40), 20.0)
+    frames[:20] = 0
+    movie = ImageStack(as_counts(frames, rng), metadata={**META, **metadata})
+    locs = fit(**options).apply(movie, ctx=Context("fit"))
+    locs = locs["output_localizations"] if isinstance(locs, dict) else locs
+    assert np.count_nonzero(locs["frame"] >= 20) < 10
+
+
+@pytest.mark.parametrize(
+    ("options", "metadata"), [({"psf_sigma_guess": 1.3}, {}), ({}, {"voxelsize.x": 100.0, "voxelsize.y": 100.0})]
+)
+def test_widths_and_pixels_in_another_unit_are_told(grid, options, metadata):
+    movie, _ = grid
+    ctx = Context("fit")
+    GaussMLE(**options).apply(movie.with_provenance(metadata={**movie.metadata, **metadata}), ctx=ctx)
+    assert any("count nanometres" in line for line in ctx.warnings)
+
+
+def test_molecules_are_no_beads_however_large_the_frames(monkeypatch):
+    """Of large frames one is read at a time; molecules as bright as the beads must not pass for them then."""
+    rng = np.random.default_rng(11)
+    frames = np.full((130, 64, 64), 15.0)
+    for row, column in ((14, 16), (16, 46), (46, 30)):
+        frames += spot((64, 64), row, column, 5000, 1.7)
+    for first in range(0, 130, 4):
+        for row, column in rng.uniform(8, 55, (6, 2)):
+            frames[first : first + 4] += spot((64, 64), row, column, 6000)
+    movie = ImageStack(as_counts(frames, rng), metadata=META)
+    monkeypatch.setattr("recipes_modules.localize.scan.CHUNK_PIXELS", 64 * 64)
+    tracks = GaussMLE(track_fiducials=True).apply(movie, ctx=Context("fit"))["output_fiducials"]
+    np.testing.assert_array_equal(tracks["frame"], np.repeat(np.arange(130), 3))
 
 
 def middles(spots, settings):

@@ -241,10 +241,13 @@ def _robust(matrix: Floats, precision: Floats) -> tuple[Floats, Floats]:
     """Common drift, and the positions without those that lie far off."""
     kept = matrix
     # The only bead of a frame cannot be an outlier.
-    alone = np.isfinite(matrix[:, :, 0]).sum(axis=0) == 1
+    seen = np.isfinite(matrix[:, :, 0]).sum(axis=0)
+    alone, several = seen == 1, seen > 2
     for _ in range(5):
         drift, place = _level(kept, 1 / precision**2)
         left = matrix - place[:, np.newaxis] - drift
+        # One that lies far off draws the mean of few beads along until all of them lie far from it; it does not draw their median.
+        left[:, several] -= np.nanmedian(left[:, several], axis=0)
         far = (np.abs(left) > OUTLYING * _scale(left, precision)).any(axis=2) & ~alone
         changed = np.where(far[:, :, np.newaxis], np.nan, matrix)
         if np.array_equal(np.isnan(changed), np.isnan(kept)):

@@ -88,7 +88,7 @@ class Calibration:
         return cls(*_even(z, widths, scatter), coefficients)
 
     def curves(self, pixel: tuple[float, float]) -> Floats:
-        """For fits of z: the array `curves` of `fit_mle`, with widths in pixels of the size (x, y) in nm.
+        """For fits of z: the array `curves` of `fit_block`, with widths in pixels of the size (x, y) in nm.
 
         Raises
         ------
@@ -304,9 +304,12 @@ def _even(z: Floats, widths: Floats, scatter: Floats) -> tuple[Floats, Floats, F
 
 
 def find_z(
-    calibration: Calibration, sigma_x: Array, sigma_y: Array, error_x: Array | None, error_y: Array | None
-) -> dict[str, Floats]:
+    calibration: Calibration, sigma_x: Array, sigma_y: Array, error_x: Array | None, error_y: Array | None,
+    correlation: Array | None = None,
+) -> dict[str, Floats]:  # fmt: skip
     """z whose widths are nearest to measured ones.
+
+    `correlation` is that of the errors of the two widths; none: they are independent.
 
     Near means in units of the errors, with the calibration's own scatter; without errors, as roots of widths (Huang et al. 2008).
 
@@ -331,5 +334,6 @@ def find_z(
         measured = np.sqrt(np.where(measured > 0, measured, np.nan))
         errors = np.ones((2, n))
     scatter = calibration.scatter if weighted else np.zeros_like(calibration.scatter)
-    z, error_z, mismatch, code = match(calibration.z, np.ascontiguousarray(curves), slopes, scatter, measured, errors)
+    together = np.zeros(n) if correlation is None or not weighted else np.asarray(correlation, np.float64)
+    z, error_z, mismatch, code = match(calibration.z, np.ascontiguousarray(curves), slopes, scatter, measured, errors, together)
     return {"z": z, "error_z": error_z if weighted else np.full(n, np.nan), "mismatch": mismatch, "code": code}

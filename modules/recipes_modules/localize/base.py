@@ -33,6 +33,8 @@ FWHM = 2.3548
 class SpotFinder(ModuleBase):
     """Base of modules that look for spots in a movie: camera, background and detection."""
 
+    version = 2
+
     fills_window: ClassVar[bool] = True
     """Whether the first frames take later ones as background, rather than the few before them as PYME does."""
 

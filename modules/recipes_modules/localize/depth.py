@@ -28,15 +28,24 @@ def hermite(at: float, z0: float, step: float, values: Any, slopes: Any) -> tupl
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def distance(at: float, z0: float, step: float, curves: Any, slopes: Any, x: float, y: float, wx: float, wy: float) -> float:
+def distance(
+    at: float, z0: float, step: float, curves: Any, slopes: Any, x: float, y: float, wx: float, wy: float, wxy: float
+) -> float:
     """Weighted squared distance of two widths from the curves at a place."""
     a, _ = hermite(at, z0, step, curves[0], slopes[0])
     b, _ = hermite(at, z0, step, curves[1], slopes[1])
-    return wx * (x - a) ** 2 + wy * (y - b) ** 2
+    return wx * (x - a) ** 2 + wy * (y - b) ** 2 + 2.0 * wxy * (x - a) * (y - b)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def match(z: Any, curves: Any, slopes: Any, scatter: Any, measured: Any, errors: Any) -> Any:
+def weights(variance_x: float, variance_y: float, shared: float) -> tuple[float, float, float]:
+    """Inverse of a covariance of two."""
+    det = variance_x * variance_y - shared * shared
+    return variance_y / det, variance_x / det, -shared / det
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def match(z: Any, curves: Any, slopes: Any, scatter: Any, measured: Any, errors: Any, correlation: Any) -> Any:
     """Nearest place on the curves for each pair of widths.
 
     Parameters
@@ -47,6 +56,8 @@ def match(z: Any, curves: Any, slopes: Any, scatter: Any, measured: Any, errors:
         Widths, their slopes, and their standard deviations between spots.
     measured, errors : array (2, n)
         Widths and their errors.
+    correlation : array (n,)
+        Of the errors of the two widths.
 
     Returns
     -------
@@ -64,29 +75,30 @@ def match(z: Any, curves: Any, slopes: Any, scatter: Any, measured: Any, errors:
         x, y, ex, ey = measured[0, i], measured[1, i], errors[0, i], errors[1, i]
         if not (x > 0.0 and y > 0.0 and ex > 0.0 and ey > 0.0 and math.isfinite(x * y * ex * ey)):
             continue
-        wx, wy = 1.0 / (ex * ex), 1.0 / (ey * ey)
+        shared = correlation[i] * ex * ey
+        wx, wy, wxy = weights(ex * ex, ey * ey, shared)
         best, place = np.inf, z0
         for c in range(COARSE):
-            d = distance(z0 + c * jump, z0, step, curves, slopes, x, y, wx, wy)
+            d = distance(z0 + c * jump, z0, step, curves, slopes, x, y, wx, wy, wxy)
             if d < best:
                 best, place = d, z0 + c * jump
         k = min(max(int((place - z0) / step + 0.5), 0), m - 1)
         # The curves' own scatter is that of the place found, which hardly moves from here on.
-        wx = 1.0 / (ex * ex + scatter[0, k] ** 2)
-        wy = 1.0 / (ey * ey + scatter[1, k] ** 2)
-        best = distance(place, z0, step, curves, slopes, x, y, wx, wy)
+        wx, wy, wxy = weights(ex * ex + scatter[0, k] ** 2, ey * ey + scatter[1, k] ** 2, shared)
+        best = distance(place, z0, step, curves, slopes, x, y, wx, wy, wxy)
         low, high = max(place - jump, z0), min(place + jump, z1)
         information = 0.0
         for _ in range(_STEPS):
             a, da = hermite(place, z0, step, curves[0], slopes[0])
             b, db = hermite(place, z0, step, curves[1], slopes[1])
-            information = wx * da * da + wy * db * db
-            move = (wx * da * (x - a) + wy * db * (y - b)) / max(information, 1e-30)
+            information = wx * da * da + wy * db * db + 2.0 * wxy * da * db
+            gain = wx * da * (x - a) + wy * db * (y - b) + wxy * (da * (y - b) + db * (x - a))
+            move = gain / max(information, 1e-30)
             trial = min(max(place + move, low), high)
-            d = distance(trial, z0, step, curves, slopes, x, y, wx, wy)
+            d = distance(trial, z0, step, curves, slopes, x, y, wx, wy, wxy)
             while d > best and abs(trial - place) > _CLOSE:
                 trial = 0.5 * (trial + place)
-                d = distance(trial, z0, step, curves, slopes, x, y, wx, wy)
+                d = distance(trial, z0, step, curves, slopes, x, y, wx, wy, wxy)
             if not d <= best:
                 break
             shift = abs(trial - place)

@@ -260,6 +260,8 @@ def _maxima(score: Any, background: Any, variance: Any, taps: Any, doubt: Any, n
     height, width = score.shape
     threshold, shot, gain, cubes = numbers[0], numbers[4], numbers[6], numbers[8]
     raised = max(threshold * threshold - 1, np.float32(0)) / 6
+    # The third cumulant of multiplied electrons is 6 times their number, that of plain ones their number.
+    skew = raised * cubes * shot * (1 + np.float32(0.5) * (shot - 1))
     down, across = work[4], work[5]
     edge = int(numbers[3])
     found = np.empty((64, 3), np.float32)
@@ -283,7 +285,7 @@ def _maxima(score: Any, background: Any, variance: Any, taps: Any, doubt: Any, n
             own = max(shot * max(background[y, x], np.float32(0)) + variance[y, x], np.float32(0.25))
             exact = value * np.sqrt(own / total)
             noise = gain * doubt * down[y] * across[x] * total
-            if exact <= threshold + raised * cubes * light * shot / (noise * np.sqrt(noise)):
+            if exact <= threshold + skew * light / (noise * np.sqrt(noise)):
                 continue
             found = _room(found, n)
             found[n, 0], found[n, 1], found[n, 2] = y, x, exact

@@ -211,7 +211,7 @@ def localize_block(job: Job, span: tuple[int, int]) -> dict[str, Array]:
         Columns of the fit, with ``frame`` and ``detection`` (height in units of noise); ``:notes`` counts the spots, and the frames
         that are saturated, empty, or hold pixels without a number; with beads their columns as ``bead:NAME``.
     """
-    from recipes_modules.localize.beads import track
+    from recipes_modules.localize.beads import find, track
     from recipes_modules.localize.compiling import wait_for_fit
 
     parts: list[Mapping[str, Array]] = []
@@ -219,6 +219,8 @@ def localize_block(job: Job, span: tuple[int, int]) -> dict[str, Array]:
     notes = np.zeros(4, np.int64)
     none = np.empty((0, *job.scanner.shape), np.float32)
     variance = job.scanner.variance[None]
+    reach = job.window.reach(*span)[0]
+    stretches = find(job.stack, span, reach, variance, job.camera, job.beads) if job.beads is not None else ()
     for chunk in job.scanner.chunks(*span):
         if chunk.bad is not None:
             chunk.frames[chunk.bad] = np.nan
@@ -234,7 +236,7 @@ def localize_block(job: Job, span: tuple[int, int]) -> dict[str, Array]:
         frame = (found.pop("index", chunk.index) + chunk.first).astype(np.int32)
         parts.append({"frame": frame, "detection": chunk.scores, **found})
         if job.beads is not None:
-            tracked.append(track(chunk, variance, job.camera, job.beads))
+            tracked.append(track(chunk, stretches, variance, job.camera, job.beads))
     made = {name: _one_nan(np.concatenate([part[name] for part in parts])) for name in parts[0]}
     if tracked:
         made |= {f"bead:{name}": np.concatenate([part[name] for part in tracked]) for name in tracked[0]}
