@@ -87,9 +87,11 @@ class GaussMultiFitSR(FitModule):
     """Localizes emitters whose images overlap by least squares, as PYME's module of that name.
 
     Regions of spots that meet are fitted with one Gaussian of a fixed width, on no background, and with one more where the residual, over
-    the noise and filtered with the PSF, is highest, as long as it is above `residual_max` there; ten at most. Spots are found as all fits
-    find them; PYME's module has a detection of its own. `emitters` (PYME: nFit) is their number in the region; errors are scaled by the
-    root of the reduced chi square. Where a fit fails `result_code` is 0 and values are NaN.
+    the noise and filtered with the PSF, is highest, as long as it is above `residual_max` there; ten at most, so that it is no fit for
+    dense frames (use MultiMLE). PYME's own limit of 0.25 is about the noise of that filter: with it, every second emitter is taken for
+    two. Spots are found as all fits find them; PYME's module has a detection of its own, which finds fewer. `emitters` (PYME: nFit) is
+    their number in the region; errors are scaled by the root of the reduced chi square. Where a fit fails `result_code` is 0 and values
+    are NaN.
     """
 
     fills_window = False
@@ -104,10 +106,19 @@ class GaussMultiFitSR(FitModule):
     roi_half_size = Int(5, low=1, high=30, unit="pixel", desc="a region holds the pixels this near to a spot, along x and y")
     psf_sigma_guess = Float(130.0, low=1.0, unit="nm", desc="width (standard deviation) of all spots")
     residual_max = Float(
-        0.25, low=0.0, unit="noise", desc="a residual above this, filtered with the PSF, asks for an emitter more"
+        None,
+        low=0.0,
+        unit="noise",
+        desc="a residual above this (in noise of a pixel, filtered with the PSF) asks for an emitter more; null: 3.5 times the "
+        "filter's own noise, 0.76 for a width of 1.3 pixels; PYME: 0.25",
     )
 
     def fitter(self) -> Fit:
         from recipes_modules.localize.multi_residual import multi_lsq
 
         return multi_lsq
+
+    def metadata_of(self, job: Job) -> dict[str, Any]:
+        known = super().metadata_of(job)
+        known["Analysis.PSFSigma"] = known["Analysis.PSFSigmaGuess"]
+        return known if self.residual_max is None else known | {"Analysis.ResidualMax": self.residual_max}

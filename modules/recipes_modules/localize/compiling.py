@@ -73,12 +73,14 @@ class _Helper:
     """The process that compiles the fit."""
 
     _process: subprocess.Popen[bytes] | None = None
+    _needed: _Needed | None = None
 
     @classmethod
     def start(cls, job: Job) -> None:
         camera = replace(job.camera, **dict.fromkeys(MAPS))
         try:
-            content = pickle.dumps(_Needed(job.fit, dict(job.settings), job.half, job.sigma, job.subtract, camera))
+            needed = _Needed(job.fit, dict(job.settings), job.half, job.sigma, job.subtract, camera)
+            content = pickle.dumps(needed)
             process = subprocess.Popen(  # noqa: S603 - this very interpreter
                 [sys.executable, "-c", _CODE], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
@@ -87,12 +89,15 @@ class _Helper:
         assert process.stdin is not None
         with contextlib.suppress(OSError), process.stdin:
             pickle.dump((sys.path, content), process.stdin)
-        cls._process = process
+        cls._process, cls._needed = process, needed
 
     @classmethod
     def wait(cls) -> None:
-        process = cls._process
-        if process is not None:
+        process, needed = cls._process, cls._needed
+        if process is not None and needed is not None:
+            first = needed.part("compile_first")
+            if first is not None:
+                first(needed.spots(), needed.settings)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(PATIENCE)
             cls._process = None
@@ -116,18 +121,26 @@ class _Needed:
     subtract: bool
     camera: Any
 
+    def part(self, name: str) -> Fit | None:
+        """A function beside the fit: its module may have `compile_first` and `compile_rest`, which two processes do side by side."""
+        found: Fit | None = getattr(sys.modules[self.fit.__module__], name, None)
+        return found
+
+    def spots(self) -> Spots:
+        """A few made-up spots, two of them close to each other."""
+        rng = np.random.default_rng(0)
+        y, x = np.mgrid[:_SIDE, :_SIDE]
+        places = np.array([[34.6, 33.8], [12.2, 12.4], [12.9, 15.1], [33.1, 11.7]], np.float32)
+        shape = sum(np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * self.sigma**2)) for row, column in places)
+        frames = rng.poisson(20 + 150 * np.asarray(shape), (2, _SIDE, _SIDE)).astype(np.float32)
+        backgrounds = np.full(frames.shape if self.subtract else (0, _SIDE, _SIDE), 10, np.float32)
+        index = np.repeat(np.arange(2), len(places))
+        rows, columns = np.tile(places.T, 2).astype(np.float32)
+        variance = np.ones((1, _SIDE, _SIDE), np.float32)
+        return Spots(frames, backgrounds, variance, index, rows, columns, self.half, self.sigma, self.camera)
+
 
 def compile_fit(content: bytes) -> None:
-    """Call a fit with a few made-up spots, two of them close to each other, so that its code is compiled and kept."""
+    """Call a fit with a few made-up spots, so that its code is compiled and kept."""
     needed: _Needed = pickle.loads(content)  # noqa: S301 - from the process that started this one
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:_SIDE, :_SIDE]
-    places = np.array([[12.2, 12.4], [12.9, 15.1], [34.6, 33.8], [33.1, 11.7]], np.float32)
-    shape = sum(np.exp(-((y - row) ** 2 + (x - column) ** 2) / (2 * needed.sigma**2)) for row, column in places)
-    frames = rng.poisson(20 + 150 * np.asarray(shape), (2, _SIDE, _SIDE)).astype(np.float32)
-    backgrounds = np.full(frames.shape if needed.subtract else (0, _SIDE, _SIDE), 10, np.float32)
-    index = np.repeat(np.arange(2), len(places))
-    rows, columns = np.tile(places.T, 2).astype(np.float32)
-    variance = np.ones((1, _SIDE, _SIDE), np.float32)
-    spots = Spots(frames, backgrounds, variance, index, rows, columns, needed.half, needed.sigma, needed.camera)
-    needed.fit(spots, needed.settings)
+    (needed.part("compile_rest") or needed.fit)(needed.spots(), needed.settings)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from recipes_modules.localize.fitting import FitSettings, fit_spots
 from recipes_modules.localize.movie import Spots
+from recipes_modules.localize.spotfit.fit import compile_cutting, compile_fitting
 
 Array = npt.NDArray[Any]
 
@@ -66,6 +67,16 @@ def lsq(spots: Spots, settings: Mapping[str, Any]) -> dict[str, Array]:
         whole[f"slicesUsed_{axis}_start"] = corner.astype(np.int32)
         whole[f"slicesUsed_{axis}_stop"] = (corner + 2 * spots.half + 1).astype(np.int32)
     return _single(columns) | whole
+
+
+def compile_first(spots: Spots, settings: Mapping[str, Any]) -> None:
+    """Compile what cuts regions, where another process is at `compile_rest`; all fits share both."""
+    compile_cutting()
+
+
+def compile_rest(spots: Spots, settings: Mapping[str, Any]) -> None:
+    """Compile what fits them."""
+    compile_fitting()
 
 
 def _fit(spots: Spots, how: FitSettings) -> dict[str, Array]:

@@ -113,24 +113,25 @@ def fit_spots(
         D100 where arrays or settings do not go together.
     """
     model, excess = _checked(settings, frames), float(settings.noise_factor) ** 2
-    frames = np.ascontiguousarray(frames, np.float32)
+    # Numba would compile all anew for arrays that are not to be written to.
+    frames = np.require(frames, np.float32, ["C", "W"])
     shape = frames.shape[1:]
     noise = np.asarray(variance, np.float32) / np.float32(excess)
     if noise.ndim < 3:
         noise = np.broadcast_to(noise, shape)[np.newaxis]
-    noise = np.ascontiguousarray(noise)
-    known = np.empty((0, *shape), np.float32) if background is None else np.ascontiguousarray(background, np.float32)
+    noise = np.require(noise, None, ["C", "W"])
+    known = np.empty((0, *shape), np.float32) if background is None else np.require(background, np.float32, ["C", "W"])
     if noise.shape[1:] != shape or len(noise) not in (1, len(frames)) or (len(known) and known.shape != frames.shape):
         raise DataError(
             f"frames of {frames.shape} pixels do not go with a variance of {noise.shape} or a background of {known.shape}",
             code="D100",
         )
     places = [np.clip(np.rint(place), 0, size - 1).astype(np.int64) for place, size in zip((rows, columns), shape, strict=True)]
-    which = np.ascontiguousarray(index, np.int64)
+    which = np.require(index, np.int64, ["C", "W"])
     if len(which) and not (which.min() >= 0 and which.max() < len(frames)):
         raise DataError(f"spots lie in frames {which.min()} to {which.max()} of {len(frames)}", code="D100")
     widths = np.ones(2) * np.asarray(settings.sigma, np.float64)
-    curves = np.zeros((3, 5), np.float32) if settings.curves is None else np.ascontiguousarray(settings.curves, np.float32)
+    curves = np.zeros((3, 5), np.float32) if settings.curves is None else np.require(settings.curves, np.float32, ["C", "W"])
     method = LIKELIHOOD if settings.method == "mle" else WEIGHTINGS[settings.weighting]
     precision = 1.0 / settings.spread**2 if settings.method == "mle" and settings.spread else 0.0
     reach = np.array(settings.width_range or (0.0, np.inf), np.float64)

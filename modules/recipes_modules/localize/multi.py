@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,13 @@ from recipes_modules.localize.multi_alone import (
     Y,
 )
 from recipes_modules.localize.multi_group import Frames
+from recipes_modules.localize.multi_signs import NARROW
 
 Array = npt.NDArray[Any]
 
-SPLIT, ADD, ITERATIONS = -6.0, 2.0, 12
-"""Gain below which a split is not tried, score below which an addition is not, and iterations of the deconvolution."""
+SPLIT, SPLIT_KNOWN, ADD, ITERATIONS = -6.0, -15.0, 2.0, 16
+"""Gain below which a split is not tried, the same where counts are near their mean; score below which an addition is not tried; iterations
+of the deconvolution."""
 BONUS = 1.0
 """Added to the logarithm of the density: Laplace's approximation makes too little of dim emitters, as simulations show."""
 
@@ -82,6 +85,37 @@ def multi_mle(spots: Spots, settings: Mapping[str, Any]) -> dict[str, Array]:
     }
 
 
+def compile_first(spots: Spots, settings: Mapping[str, Any]) -> None:
+    """Compile what spots alone need, where another process is at `compile_rest`; `spots` are any.
+
+    That begins with fits and trials. So what tells of their results comes first here, and then what shares code with the trials.
+    """
+    Frames(spots.half, _known(spots, settings), np.zeros(4)).compile_report()
+    alone = np.array([0])
+    multi_mle(replace(spots, index=spots.index[alone], rows=spots.rows[alone], columns=spots.columns[alone]), settings)
+
+
+def compile_rest(spots: Spots, settings: Mapping[str, Any]) -> None:
+    """Compile what small groups need; `spots` are any that are close to each other. Few movies need more."""
+    none = np.empty((0, 0), np.float32)
+    how = np.array([SPLIT, ADD, ITERATIONS, 1.0])
+    frames = Frames(spots.half, _known(spots, settings), how)
+    images = (spots.frames[0], spots.variance[0], spots.backgrounds[0] if len(spots.backgrounds) else none, spots.frames[0])
+    rows, columns = (places[spots.index == 0] for places in spots.pixels)
+    frames.compile(images, rows, columns)
+
+
+def _known(spots: Spots, settings: Mapping[str, Any]) -> Array:
+    """See `multi_scene.SIGMA` and those after it."""
+    excess, spread = np.float32(spots.camera.noise_factor**2), settings.get("spread")
+    return np.array(
+        [
+            spots.sigma, settings["shape"], settings["mean"] / excess, np.log(settings["density"]) + BONUS, 1e-3, 0.0,
+            settings.get("shift", 0.0) / excess, 0.0 if spread is None else (excess / spread) ** 2,
+        ]
+    )  # fmt: skip
+
+
 def fit_groups(spots: Spots, settings: Mapping[str, Any]) -> tuple[Array, Array]:
     """All emitters of some frames (n, COLUMNS), see `multi_alone`, and their frames as indices.
 
@@ -91,25 +125,23 @@ def fit_groups(spots: Spots, settings: Mapping[str, Any]) -> tuple[Array, Array]
     rows, columns = spots.pixels
     order = np.argsort(spots.index, kind="stable")
     bounds = np.searchsorted(spots.index[order], np.arange(len(spots.frames) + 1))
-    spread = settings.get("spread")
-    known = np.array(
-        [
-            spots.sigma, settings["shape"], settings["mean"] / excess, np.log(settings["density"]) + BONUS, 1e-3, 0.0,
-            settings.get("shift", 0.0) / excess, 0.0 if spread is None else (excess / spread) ** 2,
-        ]
-    )  # fmt: skip
-    how = np.array([SPLIT, ADD, ITERATIONS, bool(settings.get("learning"))], float)
+    split = SPLIT_KNOWN if settings["shape"] > NARROW else SPLIT
+    how = np.array([split, ADD, ITERATIONS, bool(settings.get("learning"))], float)
     variance = np.ascontiguousarray(spots.variance / excess**2)
     none = np.empty((0, 0), np.float32)
-    frames = Frames(spots.half, known, how)
+
+    def scaled(image: Array) -> Array:
+        return image if excess == 1 else image / excess
+
+    frames = Frames(spots.half, _known(spots, settings), how)
     parts, index = [np.empty((0, COLUMNS))], [np.empty(0, np.int64)]
     for frame in range(len(spots.frames)):
         mine = order[bounds[frame] : bounds[frame + 1]]
         if not len(mine):
             continue
-        counts = spots.frames[frame] / excess
-        back = spots.backgrounds[frame] / excess if len(spots.backgrounds) else none
-        guess = counts if spots.behind is None else spots.behind[frame] / excess
+        counts = scaled(spots.frames[frame])
+        back = scaled(spots.backgrounds[frame]) if len(spots.backgrounds) else none
+        guess = counts if spots.behind is None else scaled(spots.behind[frame])
         part = frames.fit((counts, variance[frame if len(variance) > 1 else 0], back, guess), rows[mine], columns[mine])
         parts.append(part)
         index.append(np.full(len(part), frame))

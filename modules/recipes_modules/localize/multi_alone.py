@@ -1,4 +1,4 @@
-"""Groups of spots of a frame, their pixels, and the fit of spots that stand alone, compiled."""
+"""Groups of spots of a frame, their pixels, and what is told of their emitters, compiled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from recipes_modules.localize.multi_refine import bounds, refine
+from recipes_modules.localize.multi_refine import bounds
 from recipes_modules.localize.multi_scene import (
     ADDED,
     BACK,
@@ -17,21 +17,16 @@ from recipes_modules.localize.multi_scene import (
     LEVEL,
     LOWEST,
     MASKED,
-    MEAN,
     MU,
     SIGMA,
     SURE,
     TINY,
     TRUSTED,
-    Scene,
-    compose,
-    lanes,
     patch,
     reach,
     weigh,
+    whole,
 )
-from recipes_modules.localize.multi_search import middle_profile, quadrupole, score_at, split_gain
-from recipes_modules.localize.multi_width import width_step
 
 X, Y, COUNTS, GROUND, ERROR_X, ERROR_Y, ERROR_COUNTS, ERROR_GROUND, DEVIANCE, PIXELS, PARAMETERS, CODE, SNR, SIZE, BEHIND = range(
     15
@@ -46,7 +41,7 @@ BRIGHT = 9.0
 """A spot alone that stands out of the noise by this much needs no trial without it."""
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _root(parent: Any, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -54,7 +49,7 @@ def _root(parent: Any, i: int) -> int:
     return i
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def group(rows: Any, columns: Any, half: int, owner: Any, parent: Any, extent: Any) -> None:
     """Join spots whose regions, ``2 half + 1`` pixels a side, meet.
 
@@ -62,16 +57,13 @@ def group(rows: Any, columns: Any, half: int, owner: Any, parent: Any, extent: A
     ----------
     rows, columns : array (n,) int64
     owner : array (y, x) int32
-        Receives the first spot of each pixel's group, -1 where there is none.
+        -1 everywhere; receives the first spot of each pixel's group.
     parent : array (n,) int64
         Receives the first spot of each spot's group.
     extent : array (n, 5) int64
         Receives rows and columns, from and to, and the number of spots of each group, at its first spot.
     """
     height, width = owner.shape
-    for y in range(height):
-        for x in range(width):
-            owner[y, x] = -1
     for i in range(len(rows)):
         parent[i] = i
         for y in range(max(rows[i] - half, 0), min(rows[i] + half + 1, height)):
@@ -79,7 +71,7 @@ def group(rows: Any, columns: Any, half: int, owner: Any, parent: Any, extent: A
                 if owner[y, x] < 0:
                     owner[y, x] = i
                 else:
-                    a, b = _root(parent, owner[y, x]), _root(parent, i)
+                    a, b = _root(parent, np.int64(owner[y, x])), _root(parent, i)
                     parent[max(a, b)] = min(a, b)
     for i in range(len(rows)):
         parent[i] = _root(parent, i)
@@ -92,13 +84,22 @@ def group(rows: Any, columns: Any, half: int, owner: Any, parent: Any, extent: A
             extent[k, TOP], extent[k, BOTTOM] = min(extent[k, TOP], y0), max(extent[k, BOTTOM], y1)
             extent[k, LEFT], extent[k, RIGHT] = min(extent[k, LEFT], x0), max(extent[k, RIGHT], x1)
             extent[k, MEMBERS] += 1
-    for y in range(height):
-        for x in range(width):
-            if owner[y, x] >= 0:
+    for i in range(len(rows)):
+        for y in range(max(rows[i] - half, 0), min(rows[i] + half + 1, height)):
+            for x in range(max(columns[i] - half, 0), min(columns[i] + half + 1, width)):
                 owner[y, x] = parent[owner[y, x]]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def clear(rows: Any, columns: Any, half: int, owner: Any) -> None:
+    """Give the pixels around spots back, as `group` wants them."""
+    for i in range(len(rows)):
+        for y in range(max(rows[i] - half, 0), min(rows[i] + half + 1, owner.shape[0])):
+            for x in range(max(columns[i] - half, 0), min(columns[i] + half + 1, owner.shape[1])):
+                owner[y, x] = -1
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def cut(images: Any, owner: Any, first: int, extent: Any, planes: Any, known: Any) -> bool:
     """Counts and variance of a group; False where no pixel takes part.
 
@@ -134,7 +135,7 @@ def cut(images: Any, owner: Any, first: int, extent: Any, planes: Any, known: An
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def floor_of(scene: Any) -> float:
     """A first guess of the background: mean of the pixels below the mean of those below the mean."""
     limit = math.inf
@@ -151,13 +152,13 @@ def floor_of(scene: Any) -> float:
     return max(limit, scene.known[LOWEST]) if limit < math.inf else 0.0
 
 
-@numba.njit(cache=True, nogil=True)
-def errors(scene: Any, m: int, wanted: int, free: Any, joint: bool, learn: bool, room: Any, out: Any) -> None:
-    """Errors of the first `wanted` emitters of a list into their rows; what they tell of the width, too, where `learn`."""
-    height, width = scene.planes.shape[1:]
-    box = (0, height, 0, width) if joint else patch(scene, free, m)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def errors(scene: Any, m: int, wanted: int, free: Any, joint: bool, room: Any, out: Any) -> None:
+    """Errors of the first `wanted` emitters of a list into their rows."""
+    box = whole(scene) if joint else patch(scene, free, m)
     weigh(scene, box)
-    good = bounds(scene, free, m, True, box, room)
+    even = m > 0
+    good = bounds(scene, free, m, even, box, room)
     matrix = room[0][0]
     for k in range(wanted):
         row = free[k]
@@ -166,8 +167,6 @@ def errors(scene: Any, m: int, wanted: int, free: Any, joint: bool, learn: bool,
         out[row, ERROR_GROUND] = math.sqrt(matrix[3 * m, 3 * m]) if good >= 0 else math.nan
         if good < 1:
             out[row, CODE] = ON_EACH_OTHER if good == 0 else FAILED
-    if learn and wanted > 0:
-        out[free[0], WIDTH_SCORE], out[free[0], WIDTH_INFORMATION] = width_step(scene, free, m, wanted, joint, room)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -203,75 +202,3 @@ def quality(scene: Any, n: int, half: int, out: Any) -> None:
         out[i, WIDTH_SCORE], out[i, WIDTH_INFORMATION] = 0.0, 0.0
         edge = x <= -0.5 or y <= -0.5 or x >= width - 0.5 or y >= height - 0.5
         out[i, CODE] = EDGE if edge else CONVERGED
-
-
-@numba.njit(cache=True, nogil=True)
-def _enough(scene: Any, table: Any, least_split: float, least_add: float) -> bool:
-    """Whether one emitter tells all: it is no noise, not two, and nothing is beside it."""
-    score, _ = quadrupole(scene, 0)
-    if split_gain(scene, 0, score) >= least_split:
-        return False
-    for y in range(scene.planes.shape[1]):
-        for x in range(scene.planes.shape[2]):
-            if scene.planes[ADDED, y, x] < TRUSTED and score_at(scene, x, y, table)[0] >= least_add:
-                return False
-    return True
-
-
-@numba.njit(cache=True, nogil=True)
-def fit_alone(
-    images: Any, owner: Any, rows: Any, columns: Any, extent: Any, half: int, known: Any, settings: Any, room: Any, out: Any
-) -> Any:
-    """Fit the spots that stand alone.
-
-    Parameters
-    ----------
-    images, owner, extent
-        See `cut` and `group`.
-    settings : array (4,)
-        Least gain for splits, least score for additions, iterations of the deconvolution, whether something is to be learnt.
-    out : array (n, COLUMNS)
-        Receives a row for each of them.
-
-    Returns
-    -------
-    array (n,) bool
-        Spots that were fitted and need no trials.
-    """
-    count = len(rows)
-    side = 2 * half + 1
-    done = np.zeros(count, np.bool_)
-    lane = lanes(known[SIGMA])
-    space = np.empty(7 * side * side, np.float32)
-    theta, tables, corner = np.empty((1, 3)), np.empty((1, 2, 3, lane), np.float32), np.empty((1, 2), np.int64)
-    own, free = known.copy(), np.zeros(1, np.int64)
-    table = middle_profile(known[SIGMA])
-    for i in range(count):
-        if owner[rows[i], columns[i]] != i or extent[i, MEMBERS] != 1:
-            continue
-        height, width = extent[i, BOTTOM] - extent[i, TOP], extent[i, RIGHT] - extent[i, LEFT]
-        scene = Scene(space[: 7 * height * width].reshape((7, height, width)), theta, tables, corner, own)
-        for k in range(len(known)):
-            own[k] = known[k]
-        if not cut(images, owner, i, extent[i], scene.planes, own):
-            continue
-        ground = np.float32(own[LEVEL] if own[SURE] > 0.0 else floor_of(scene))
-        for y in range(height):
-            for x in range(width):
-                scene.planes[BACK, y, x] = ground
-        x, y = columns[i] - extent[i, LEFT], rows[i] - extent[i, TOP]
-        theta[0, 0], theta[0, 1] = x, y
-        theta[0, 2] = max(2.0 * math.pi * known[SIGMA] ** 2 * (scene.planes[DATA, y, x] - ground), 10.0)
-        compose(scene, 1, room[3])
-        _, _, converged = refine(scene, free, 1, True, 1e-3, 30, room)
-        if not converged:
-            continue
-        row = out[i : i + 1]
-        quality(scene, 1, half, row)
-        if (row[0, SNR] < BRIGHT and known[MEAN] > 0.0) or not _enough(scene, table, settings[0], settings[1]):
-            continue
-        errors(scene, 1, 1, free, True, settings[3] > 0.0, room, row)
-        row[0, X] += extent[i, LEFT]
-        row[0, Y] += extent[i, TOP]
-        done[i] = row[0, CODE] == CONVERGED
-    return done

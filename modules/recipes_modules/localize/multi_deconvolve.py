@@ -2,7 +2,7 @@
 
 Sources: W. H. Richardson 1972, doi:10.1364/JOSA.62.000055; L. B. Lucy 1974, doi:10.1086/111605; extrapolation of the iterations after
 D. S. C. Biggs and M. Andrews 1997, doi:10.1364/AO.36.001766. The noise of the camera is added to counts and model, as in
-`recipes_modules.localize.gauss_mle`.
+`recipes_modules.localize.spotfit.fit`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SMOOTH = np.array([0.05401, 0.24204, 0.39905], np.float32)
 """A Gaussian of one fine pixel, from two pixels off to the middle."""
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def profiles(sigma: float, half: int) -> Any:
     """Part of a fine pixel's light that goes to the pixels -half to half around its own, (FINER, 2 half + 1) float32."""
     out = np.empty((FINER, 2 * half + 1), np.float32)

@@ -16,11 +16,13 @@ from recipes_modules.localize.multi_alone import (
     RIGHT,
     TOP,
     UNFINISHED,
+    WIDTH_INFORMATION,
+    WIDTH_SCORE,
     X,
     Y,
+    clear,
     cut,
     errors,
-    fit_alone,
     floor_of,
     group,
     quality,
@@ -30,15 +32,14 @@ from recipes_modules.localize.multi_level import Ground
 from recipes_modules.localize.multi_refine import refine, workspace
 from recipes_modules.localize.multi_scene import ADDED, BACK, DATA, MEAN, SIGMA, SURE, TILE, Scene, compose, lanes
 from recipes_modules.localize.multi_search import search
+from recipes_modules.localize.multi_small import FEW, ROUNDS, fit_single_spots, fit_small, small_workspace
 from recipes_modules.localize.multi_sweep import AT_ONCE, BORDER, MOST, gather, sweep
+from recipes_modules.localize.multi_width import width_step
 
 Array = npt.NDArray[Any]
 
 PIECE, MARGIN = 64, 6
 """Deconvolution takes squares of so many pixels, and so many around them."""
-FEW = 3
-"""Up to so many spots a group is not deconvolved."""
-ROUNDS = 6
 SWEEPS, STEPS = 1, 2
 """Between rounds of trials the emitters need not come to rest: sweeps, and steps in each tile."""
 TOLERANCE = 1e-2
@@ -57,7 +58,7 @@ class Frames:
     known : array (8,)
         See `multi_scene.SIGMA`.
     settings : array (4,)
-        See `multi_alone.fit_alone`.
+        See `multi_small.fit_small`.
     """
 
     def __init__(self, half: int, known: Array, settings: Array) -> None:
@@ -66,6 +67,9 @@ class Frames:
         self.room = workspace(MOST, self.lane)
         self.free, self.saved = np.zeros(MOST, np.int64), np.zeros((MOST, 3))
         self.trials = np.zeros((2, 4), np.int64)
+        self.store = small_workspace(known[SIGMA], MOST)
+        self.owner = np.empty((0, 0), np.int32)
+        self.counts = np.zeros(2, np.int64)
 
     def fit(self, images: tuple[Array, Array, Array, Array], rows: Array, columns: Array) -> Array:
         """All emitters of a frame, (n, COLUMNS) as `multi_alone.X` and those after it say.
@@ -78,18 +82,49 @@ class Frames:
             Pixels of the spots.
         """
         n = len(rows)
-        owner, parent = np.empty(images[0].shape, np.int32), np.empty(n, np.int64)
-        extent, out = np.empty((n, 5), np.int64), np.empty((n, COLUMNS))
+        if self.owner.shape != images[0].shape:
+            self.owner = np.full(images[0].shape, -1, np.int32)
+        owner, parent, left = self.owner, np.empty(n, np.int64), np.empty(n, np.bool_)
+        extent, out = np.empty((n, 5), np.int64), np.empty((2 * n + AT_ONCE, COLUMNS))
         group(rows, columns, self.half, owner, parent, extent)
-        done = fit_alone(images, owner, rows, columns, extent, self.half, self.known, self.settings, self.room, out)
-        parts = [out[done]]
-        order = np.argsort(parent, kind="stable")
-        sizes = np.bincount(parent, minlength=n)
-        ends = np.cumsum(sizes)
-        for first in np.flatnonzero((sizes > 0) & ~done):
-            members = order[ends[first] - sizes[first] : ends[first]]
-            parts.append(self.group(images, owner, int(first), extent[first], rows[members], columns[members]))
+        args = (images, owner, rows, columns, parent, extent, self.half, self.known, self.settings, self.store)
+        made = fit_single_spots(*args, out, left)
+        self.counts += n, made
+        # Where few spots stand alone, groups must tell of the width; that is done below.
+        if left.any() and (not self.settings[3] > 0 or 3 * self.counts[1] > self.counts[0]):
+            made = fit_small(*args, self.room, out, left, made)
+        parts = [out[:made]]
+        if left.any():
+            order = np.argsort(parent, kind="stable")
+            sizes = np.bincount(parent, minlength=n)
+            ends = np.cumsum(sizes)
+            for first in np.flatnonzero(left):
+                members = order[ends[first] - sizes[first] : ends[first]]
+                parts.append(self.group(images, owner, int(first), extent[first], rows[members], columns[members]))
+        clear(rows, columns, self.half, owner)
         return np.concatenate(parts)
+
+    def compile_report(self) -> None:
+        """Have that compiled which tells of the emitters of groups."""
+        side = 2 * self.half + 1
+        scene = Scene(
+            np.ones((7, side, side), np.float32), np.full((1, 3), float(self.half)), np.zeros((1, 2, 3, self.lane), np.float32),
+            np.zeros((1, 2), np.int64), self.known.copy(),
+        )  # fmt: skip
+        compose(scene, 1, self.room[3])
+        out = np.empty((1, COLUMNS))
+        quality(scene, 1, self.half, out)
+        errors(scene, 1, 1, self.free, True, self.room, out)
+
+    def compile(self, images: tuple[Array, Array, Array, Array], rows: Array, columns: Array) -> None:
+        """Have that compiled which small groups need."""
+        n = len(rows)
+        owner, parent, left = np.full(images[0].shape, -1, np.int32), np.empty(n, np.int64), np.empty(n, np.bool_)
+        extent, out = np.empty((n, 5), np.int64), np.empty((2 * n + AT_ONCE, COLUMNS))
+        group(rows, columns, self.half, owner, parent, extent)
+        left[:] = parent == np.arange(n)
+        args = (images, owner, rows, columns, parent, extent, self.half, self.known, self.settings, self.store)
+        fit_small(*args, self.room, out, left, 0)
 
     def group(
         self, images: tuple[Array, Array, Array, Array], owner: Array, first: int, extent: Array, rows: Array, columns: Array
@@ -174,14 +209,14 @@ class Frames:
         out = np.empty((n, COLUMNS))
         if n == 0:
             return out
-        room, free, learn = self.room, self.free, self.settings[3] > 0
+        free = self.free
         quality(scene, n, self.half, out)
         r = np.clip((scene.theta[:n, 1] + 0.5) // TILE, 0, late.shape[0] - 1).astype(int)
         c = np.clip((scene.theta[:n, 0] + 0.5) // TILE, 0, late.shape[1] - 1).astype(int)
         out[late[r, c] & (out[:, CODE] == CONVERGED), CODE] = UNFINISHED
         if joint:
             free[:n] = np.arange(n)
-            errors(scene, n, n, free, True, learn, room, out)
+            self.tell(scene, n, n, True, out)
             return out
         rows, columns = late.shape
         for r in range(rows):
@@ -191,5 +226,13 @@ class Frames:
                 m = gather(scene, n, x0, x1, y0, y1, free, 0)
                 if m > 0:
                     around = gather(scene, n, x0 - BORDER, x1 + BORDER, y0 - BORDER, y1 + BORDER, free, m)
-                    errors(scene, around, m, free, False, learn, room, out)
+                    self.tell(scene, around, m, False, out)
         return out
+
+    def tell(self, scene: Scene, m: int, wanted: int, joint: bool, out: Array) -> None:
+        """Errors of the first `wanted` of the listed emitters, and what they tell of the width where that is to be learnt."""
+        errors(scene, m, wanted, self.free, joint, self.room, out)
+        if self.settings[3] > 0:
+            out[self.free[0], WIDTH_SCORE], out[self.free[0], WIDTH_INFORMATION] = width_step(
+                scene, self.free, m, wanted, joint, self.room
+            )

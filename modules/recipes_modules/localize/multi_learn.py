@@ -12,18 +12,21 @@ from recipes_modules.localize.movie import Job, localize_block
 
 Array = npt.NDArray[Any]
 
-FRAMES, TRIED = 64, 4
+FRAMES, TRIED = 64, 2
 """Frames that are looked at, at most and at least."""
-SOME, EMITTERS = 600, 2000
-"""Emitters on which the first passes and the later ones learn."""
+SOME, EMITTERS = 400, 1200
+"""Emitters on which the first passes and the last one learn."""
 PASSES = 7
+SETTLED = 0.003, 0.02
+"""Parts of width and mean by which a last pass may change them."""
 WIDEST = 0.15
 """The width changes by no more than this part of it in a pass."""
 LEAST_SPREAD = 0.005
 """Part of the background to which it is not taken to be known."""
 KNOWN = 0.3
 """Brightness counts where its error is below this part of it."""
-ENOUGH = 30
+ENOUGH, ALIKE = 30, 10
+"""Emitters without which nothing is learnt, and groups of like brightness."""
 NARROW, NARROWEST = 4.0, 400.0
 """Brightness is taken to be exponentially distributed unless the gamma distribution's shape is at least this; and at most that."""
 
@@ -33,7 +36,7 @@ def learnt(job: Job, start: int) -> tuple[Job, str]:
     pixel, area = float(np.mean(job.camera.pixel_size)), job.shape[0] * job.shape[1]
     last = min(start + FRAMES, job.stack.n_frames)
     settings: dict[str, Any] = {**job.settings, "learning": True}
-    found, stop = _some(replace(job, settings=settings), start, last, last, SOME)
+    found, stop = _tried(replace(job, settings=settings), start, last)
     for turn in range(PASSES):
         good = found["result_code"] > 0
         if np.count_nonzero(good) < ENOUGH:
@@ -47,12 +50,15 @@ def learnt(job: Job, start: int) -> tuple[Job, str]:
         step = float(found["width_score"].sum(dtype=np.float64) / max(found["width_information"].sum(dtype=np.float64), 1e-9))
         sigma = job.sigma + min(max(step, -WIDEST * job.sigma), WIDEST * job.sigma)
         job = replace(job, sigma=sigma, detection=replace(job.detection, sigma=sigma))
-        settled = abs(sigma - before[0]) < 0.003 * sigma and abs(settings["mean"] - before[1]) < 0.01 * before[1]
+        # The mean need not be better known than so many emitters tell.
+        known = max(SETTLED[1], 2.0 / np.sqrt(len(found["frame"]) * settings["shape"]))
+        settled = abs(sigma - before[0]) < SETTLED[0] * sigma and abs(settings["mean"] - before[1]) < known * before[1]
         if turn == PASSES - 1 or ("spread" in settings and settled):
             break
         if (turn > 0 and settled) or turn == PASSES - 2:
             settings |= _ground(found)
-        found, stop = _some(replace(job, settings=settings), start, stop, last, EMITTERS if settled or turn > 1 else SOME)
+        stop = _end(found, start, stop, last, EMITTERS if "spread" in settings else SOME)
+        found = _some(replace(job, settings=settings), start, stop)
     deviation = settings["mean"] / np.sqrt(settings["shape"])
     how = "exponentially distributed" if settings["shape"] == 1.0 else f"standard deviation {deviation:.0f}"
     told = (
@@ -64,18 +70,27 @@ def learnt(job: Job, start: int) -> tuple[Job, str]:
     return replace(job, settings={**settings, "learning": False}), told
 
 
-def _some(job: Job, start: int, stop: int, last: int, emitters: int) -> tuple[dict[str, Array], int]:
-    """Localizations of the first frames that hold about so many emitters; the end of these frames.
+def _some(job: Job, start: int, stop: int) -> dict[str, Array]:
+    """Localizations of some frames."""
+    found = localize_block(replace(job, beads=None), (start, stop))
+    return {name: values for name, values in found.items() if name != ":notes"}
 
-    A few frames are tried first, as many as the ones before `stop` let expect.
-    """
+
+def _tried(job: Job, start: int, last: int) -> tuple[dict[str, Array], int]:
+    """Localizations of the first frames that hold `SOME` emitters, as a few of them let expect; the end of these frames."""
     first = min(start + TRIED, last)
-    found = localize_block(replace(job, beads=None), (start, first))
-    each = max(len(found["frame"]) / (first - start), 1e-3)
-    stop = min(start + max(int(np.ceil(emitters / each)), first - start), last)
+    found = _some(job, start, first)
+    stop = _end(found, start, first, last, SOME)
     if stop > first:
-        found = localize_block(replace(job, beads=None), (start, stop))
-    return {name: values for name, values in found.items() if name != ":notes"}, stop
+        more = _some(job, first, stop)
+        found = {name: np.concatenate([found[name], more[name]]) for name in found}
+    return found, stop
+
+
+def _end(found: dict[str, Array], start: int, stop: int, last: int, emitters: int) -> int:
+    """The end of the first frames that hold about so many emitters, if they hold as many as those before `stop`."""
+    each = max(len(found["frame"]) / (stop - start), 1e-3)
+    return min(start + max(int(np.ceil(emitters / each)), TRIED), last)
 
 
 def _ground(found: dict[str, Array]) -> dict[str, Any]:
@@ -110,13 +125,22 @@ def brightness(photons: Array, error: Array, mean_before: float, before: float) 
     sure = error < KNOWN * np.median(photons)
     if np.count_nonzero(sure) < ENOUGH:
         return float(np.mean(photons)), 1.0
-    # Overlap makes errors large: the better half of the emitters tells enough.
-    sure &= error <= np.median(error[sure])
-    known = photons[sure]
-    middle = float(np.median(known))
-    spread = 1.4826 * float(np.median(np.abs(known - middle)))
-    real = np.sqrt(max(spread**2 - float(np.median(error[sure])) ** 2, 0.0))
-    shape = (middle / max(real, 1e-9)) ** 2
+    # Overlap makes errors large: the better half of the emitters tells enough. But dim ones have small errors, too: whether there is a
+    # typical brightness at all must be asked of the better half of dim and bright ones alike.
+    order = np.flatnonzero(sure)[np.argsort(photons[sure], kind="stable")]
+    alike = np.concatenate([part[error[part] <= np.median(error[part])] for part in np.array_split(order, ALIKE)])
+    if _law(photons[alike], error[alike])[1] < NARROW:
+        return float(np.mean(all_photons)), 1.0
+    best = order[error[order] <= np.median(error[order])]
+    middle, shape = _law(photons[best], error[best])
     if shape < NARROW:
         return float(np.mean(all_photons)), 1.0
     return middle, float(min(shape, NARROWEST))
+
+
+def _law(photons: Array, error: Array) -> tuple[float, float]:
+    """Median, and shape of the gamma distribution with the spread that errors leave."""
+    middle = float(np.median(photons))
+    spread = 1.4826 * float(np.median(np.abs(photons - middle)))
+    real = np.sqrt(max(spread**2 - float(np.median(error)) ** 2, 0.0))
+    return middle, (middle / max(real, 1e-9)) ** 2

@@ -29,7 +29,7 @@ from recipes_modules.localize.psf import FAST
 
 Array = npt.NDArray[Any]
 
-EVEN = 24
+EVEN = 32
 """Up to so many pixels a side the background is even."""
 MESH = 32
 """Pixels between knots, about."""

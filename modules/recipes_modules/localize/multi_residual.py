@@ -15,18 +15,20 @@ from recipes_modules.localize.movie import Spots
 from recipes_modules.localize.multi_alone import BOTTOM, LEFT, RIGHT, TOP, cut, group
 from recipes_modules.localize.multi_refine import bounds, refine, workspace
 from recipes_modules.localize.multi_scene import ADDED, DATA, MU, RESIDUAL, TRUSTED, WEIGHT, Scene, compose, lanes, weigh
-from recipes_modules.localize.multi_search import middle_profile
+from recipes_modules.localize.multi_signs import middle_profile
 
 Array = npt.NDArray[Any]
 
 MOST = 10
 """PYME's: emitters of a region at most."""
 STEPS = 40
+CLEAR = 3.5
+"""Where no limit is given: a residual this many times the noise of the filter asks for an emitter more."""
 
 
 def multi_lsq(spots: Spots, settings: Mapping[str, Any]) -> dict[str, Array]:
-    """Least squares of sums of Gaussians of one width on no background; `settings` hold ``residual_max``."""
-    fit = _Regions(spots, float(settings["residual_max"]))
+    """Least squares of sums of Gaussians of one width on no background; `settings` hold ``residual_max``, None for `CLEAR`."""
+    fit = _Regions(spots, settings["residual_max"])
     found, index = fit.all()
     camera, counts = spots.camera, spots.camera.counts_per_electron
     size_x, size_y = camera.pixel_size
@@ -46,14 +48,16 @@ def multi_lsq(spots: Spots, settings: Mapping[str, Any]) -> dict[str, Array]:
 class _Regions:
     """Regions of a block of frames."""
 
-    def __init__(self, spots: Spots, residual_max: float) -> None:
-        self.spots, self.residual_max = spots, residual_max
+    def __init__(self, spots: Spots, residual_max: float | None) -> None:
+        self.spots = spots
         self.known = np.array([spots.sigma, 1.0, 1e12, 0.0, -1e30, 1.0, 0.0, 0.0])
         self.lane = lanes(spots.sigma)
         self.room = workspace(MOST, self.lane)
         self.free = np.arange(MOST)
         line = middle_profile(spots.sigma)
         self.filter = line / line.sum()
+        # Along each axis the filter lowers the noise of a pixel by the root of the sum of its squares.
+        self.residual_max = CLEAR * float((self.filter**2).sum()) if residual_max is None else float(residual_max)
 
     def all(self) -> tuple[Array, Array]:
         """Rows of all frames, and the frame of each."""
@@ -71,7 +75,7 @@ class _Regions:
         """Rows of a frame."""
         spots, n = self.spots, len(rows)
         counts = spots.frames[frame]
-        owner, parent = np.empty(counts.shape, np.int32), np.empty(n, np.int64)
+        owner, parent = np.full(counts.shape, -1, np.int32), np.empty(n, np.int64)
         extent = np.empty((n, 5), np.int64)
         group(rows, columns, spots.half, owner, parent, extent)
         back = spots.backgrounds[frame] if len(spots.backgrounds) else np.empty((0, 0), np.float32)
@@ -106,11 +110,19 @@ class _Regions:
             if place is None:
                 break
             peak = max(float(scene.planes[DATA][place] - scene.planes[MU][place]), 1.0)
+            before = scene.theta.copy()
             scene.theta[n] = place[1], place[0], peak * 2 * np.pi * spots.sigma**2
-            n += 1
-            compose(scene, n, self.room[3])
-            _, _, good = refine(scene, self.free, n, False, 1e-3, STEPS, self.room)
+            compose(scene, n + 1, self.room[3])
+            _, _, good = refine(scene, self.free, n + 1, False, 1e-3, STEPS, self.room)
             weigh(scene, box)
+            if n > 0 and bounds(scene, self.free, n + 1, False, box, self.room) != 1:
+                # PYME's: an emitter that leaves the fit without an answer is taken back.
+                scene.theta[:] = before
+                compose(scene, n, self.room[3])
+                weigh(scene, box)
+                good = True
+                break
+            n += 1
         return self._rows(scene, n, box, good, pixels, extent)
 
     def _worst(self, scene: Scene, used: Array, n: int) -> tuple[int, int] | None:

@@ -69,19 +69,19 @@ class Scene(NamedTuple):
     known: Doubles
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def reach(sigma: float) -> int:
     """Pixels from the middle of an emitter's image to its edge."""
     return math.ceil(REACH * sigma)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def lanes(sigma: float) -> int:
     """Length of the tables of profiles."""
     return ((2 * reach(sigma) + 1) // LANES + 1) * LANES
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def place(scene: Any, i: int, work: Any) -> None:
     """Bring the profiles of emitter `i` up to date."""
     sigma = scene.known[SIGMA]
@@ -109,7 +109,7 @@ def paint(scene: Any, i: int, sign: float) -> None:
             row[x] += part * across[x - left]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def compose(scene: Any, n: int, work: Any) -> None:
     """The whole model anew."""
     for y in range(scene.planes.shape[1]):
@@ -120,7 +120,7 @@ def compose(scene: Any, n: int, work: Any) -> None:
         paint(scene, i, 1.0)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def patch(scene: Any, free: Any, m: int) -> Any:
     """The rectangle of pixels, as rows y0 to y1 and columns x0 to x1, that some emitters light, and will where they move."""
     height, width = scene.planes.shape[1:]
@@ -132,6 +132,13 @@ def patch(scene: Any, free: Any, m: int) -> Any:
         y0, y1 = min(y0, top), max(y1, top + side)
     spare = math.ceil(ROAM) + 1
     return max(y0 - spare, 0), min(y1 + spare, height), max(x0 - spare, 0), min(x1 + spare, width)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def whole(scene: Any) -> Any:
+    """The rectangle of all pixels, see `patch`."""
+    # Plain integers: numba compiles a function anew for each literal that it is given.
+    return np.int64(0), np.int64(scene.planes.shape[1]), np.int64(0), np.int64(scene.planes.shape[2])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
@@ -162,7 +169,7 @@ def weigh(scene: Any, box: Any) -> float:
     return -total
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def log_prior(known: Any, counts: float) -> float:
     """Logarithm of the gamma distribution's density."""
     shape, mean = known[SHAPE], known[MEAN]

@@ -20,6 +20,7 @@ from recipes_modules.localize.multi_scene import (
     HALO,
     MEAN,
     RESIDUAL,
+    SCRATCH,
     SHAPE,
     SIGMA,
     TILE,
@@ -29,9 +30,10 @@ from recipes_modules.localize.multi_scene import (
     paint,
     patch,
     place,
-    reach,
     weigh,
+    whole,
 )
+from recipes_modules.localize.multi_signs import NARROW, firm, middle_profile, promising, quadrupole, score_at, scores, split_gain
 
 AROUND = 3.0
 """Emitters within so many widths of a trial take part in it."""
@@ -46,11 +48,11 @@ CLOSE = 1.2
 """Emitters nearer to each other than this many widths are tried to be merged."""
 APART = 0.6
 """A split puts the two halves this many widths from where the whole was."""
-NARROW = 5.0
-"""Counts whose distribution has at least this shape are near their mean."""
+HOPELESS = -15.0
+"""Emitters are not tried to be merged where the priors alone lose by more than this."""
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def near(scene: Any, n: int, x: float, y: float, radius: float, free: Any, m: int, most: int) -> int:
     """Append the emitters within `radius` that are not listed yet."""
     start = m
@@ -66,14 +68,14 @@ def near(scene: Any, n: int, x: float, y: float, radius: float, free: Any, m: in
     return m
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def worth(scene: Any, free: Any, m: int, joint: bool, box: Any, room: Any) -> float:
     """Logarithm of the evidence of some emitters for the pixels of a rectangle."""
     value = weigh(scene, box)
     return value + penalty(scene, free, m) + volume(scene, free, m, joint, box, room)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def move(scene: Any, source: int, target: int, work: Any) -> None:
     """Give an emitter another number; the model stays."""
     for a in range(3):
@@ -81,7 +83,7 @@ def move(scene: Any, source: int, target: int, work: Any) -> None:
     place(scene, target, work)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def attempt(
     scene: Any, n: int, gone: Any, n_gone: int, fresh: Any, n_fresh: int, joint: bool, free: Any, saved: Any, room: Any
 ) -> Any:  # fmt: skip
@@ -100,7 +102,6 @@ def attempt(
         Emitters now.
     """
     work = room[3]
-    height, width = scene.planes.shape[1:]
     if n + n_fresh > scene.theta.shape[0]:
         return n, False
     x, y = fresh[0, 0], fresh[0, 1]
@@ -117,7 +118,7 @@ def attempt(
         place(scene, n + k, work)
         free[m + k] = n + k
     # It holds the images of all that take part, before and after.
-    box = (0, height, 0, width) if joint else patch(scene, free, m + n_fresh)
+    box = whole(scene) if joint else patch(scene, free, m + n_fresh)
     before = worth(scene, free, m, joint, box, room)
     for k in range(m):
         for a in range(3):
@@ -130,7 +131,7 @@ def attempt(
     # In the list, what stays stands behind what goes, and what comes behind that.
     rest, count = free[n_gone:], m - n_gone + n_fresh
     if count > 0 or joint:
-        refine(scene, rest, count, joint, 0.02, STEPS, room)
+        refine(scene, rest, count, joint, 0.02, np.int64(STEPS), room)
     after = worth(scene, rest, count, joint, box, room)
     if after > before + MARGIN:
         n += n_fresh
@@ -153,76 +154,12 @@ def attempt(
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def quadrupole(scene: Any, i: int) -> Any:
-    """How much wider than one emitter the light around emitter `i` is: largest second moment of the residual over its error, direction."""
-    height, width = scene.planes.shape[1:]
-    sigma = scene.known[SIGMA]
-    side = 2 * reach(sigma) + 1
-    left, top = scene.corner[i, 0], scene.corner[i, 1]
-    x, y = scene.theta[i, 0], scene.theta[i, 1]
-    xx, xy, yy, vxx, vyy, vxy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for v in range(max(top, 0), min(top + side, height)):
-        for u in range(max(left, 0), min(left + side, width)):
-            g = scene.tables[i, 0, 0, u - left] * scene.tables[i, 1, 0, v - top]
-            p, q = (u - x) / sigma, (v - y) / sigma
-            r, w = scene.planes[RESIDUAL, v, u] * g, scene.planes[WEIGHT, v, u] * g * g
-            a, b, c = p * p - 1.0, q * q - 1.0, p * q
-            xx += r * a
-            yy += r * b
-            xy += r * c
-            vxx += w * a * a
-            vyy += w * b * b
-            vxy += w * c * c
-    angle = 0.5 * math.atan2(2.0 * xy, xx - yy)
-    c, s = math.cos(angle), math.sin(angle)
-    cc, ss, cs = c * c, s * s, c * s
-    spread = cc * cc * vxx + ss * ss * vyy + 4.0 * cs * cs * vxy
-    return (cc * xx + 2.0 * cs * xy + ss * yy) / math.sqrt(max(spread, 1e-12)), angle
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def score_at(scene: Any, x: int, y: int, table: Any) -> Any:
-    """Residual filtered with the PSF at the centre of a pixel, over its noise, and the counts that it stands for."""
-    height, width = scene.planes.shape[1:]
-    half = len(table) // 2
-    top, norm = 0.0, 0.0
-    for v in range(max(y - half, 0), min(y + half + 1, height)):
-        a = table[v - y + half]
-        for u in range(max(x - half, 0), min(x + half + 1, width)):
-            g = a * table[u - x + half]
-            top += g * scene.planes[RESIDUAL, v, u]
-            norm += g * g * scene.planes[WEIGHT, v, u]
-    if norm < 1e-12:
-        return 0.0, 0.0
-    return top / math.sqrt(norm), top / norm
-
-
-@numba.njit(cache=True, nogil=True)
-def middle_profile(sigma: float) -> Any:
-    """Profile of an emitter at the centre of a pixel."""
-    half = math.ceil(2.5 * sigma)
-    out = np.empty(2 * half + 1)
-    scale = 1.0 / (math.sqrt(2.0) * sigma)
-    for j in range(2 * half + 1):
-        out[j] = 0.5 * (math.erf((j - half + 0.5) * scale) - math.erf((j - half - 0.5) * scale))
-    return out
-
-
-@numba.njit(cache=True, nogil=True)
-def split_gain(scene: Any, i: int, score: float) -> float:
-    """What two emitters in place of emitter `i` may gain, about; `score` is that of `quadrupole`."""
-    counts = scene.theta[i, 2]
-    whole, halves = log_prior(scene.known, counts), 2.0 * log_prior(scene.known, 0.5 * counts)
-    return halves - whole + 0.5 * max(score, 0.0) ** 2 + scene.known[DENSITY]
-
-
-@numba.njit(cache=True, nogil=True)
 def _split(scene: Any, i: int, least: float, fresh: Any) -> bool:
     """The two emitters that may stand in place of emitter `i`, where that is promising."""
     height, width = scene.planes.shape[1:]
     fresh_one = np.empty(1, np.int64)
     fresh_one[0] = i
-    weigh(scene, patch(scene, fresh_one, 1))
+    weigh(scene, patch(scene, fresh_one, len(fresh_one)))
     score, angle = quadrupole(scene, i)
     x, y, counts = scene.theta[i, 0], scene.theta[i, 1], scene.theta[i, 2]
     if split_gain(scene, i, score) < least:
@@ -235,7 +172,7 @@ def _split(scene: Any, i: int, least: float, fresh: Any) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _merge(scene: Any, n: int, i: int, gone: Any, fresh: Any) -> bool:
     """The emitter that may stand in place of emitter `i` and its nearest neighbour of a higher number."""
     nearest, other = (CLOSE * scene.known[SIGMA]) ** 2, -1
@@ -246,6 +183,9 @@ def _merge(scene: Any, n: int, i: int, gone: Any, fresh: Any) -> bool:
     if other < 0:
         return False
     a, b = scene.theta[i, 2], scene.theta[other, 2]
+    # The fit does not get better by it; counts stay about the same, and may be none that an emitter has.
+    if log_prior(scene.known, a + b) - log_prior(scene.known, a) - log_prior(scene.known, b) - scene.known[DENSITY] < HOPELESS:
+        return False
     gone[0], gone[1] = i, other
     for axis in range(2):
         fresh[0, axis] = (a * scene.theta[i, axis] + b * scene.theta[other, axis]) / (a + b)
@@ -253,32 +193,28 @@ def _merge(scene: Any, n: int, i: int, gone: Any, fresh: Any) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _find(scene: Any, table: Any, least: float, list_x: Any, list_y: Any) -> int:
-    """Pixels where the filtered residual has a maximum of at least `least`; their number."""
-    height, width = scene.planes.shape[1:]
-    weigh(scene, (0, height, 0, width))
-    score = np.empty((height, width))
-    for y in range(height):
-        for x in range(width):
-            score[y, x] = score_at(scene, x, y, table)[0] if scene.planes[ADDED, y, x] < TRUSTED else 0.0
-    found = 0
+    """Pixels where the filtered residual, which the scratch plane holds, has a maximum of at least `least`; their number."""
+    score, found = scene.planes[SCRATCH], 0
+    height, width = score.shape
     for y in range(height):
         for x in range(width):
             here = score[y, x]
-            if here < least or found >= len(list_x):
+            if here < least or found >= len(list_x) or not scene.planes[ADDED, y, x] < TRUSTED:
                 continue
             top = True
             for v in range(max(y - 1, 0), min(y + 2, height)):
                 for u in range(max(x - 1, 0), min(x + 2, width)):
-                    top &= here > score[v, u] or (here == score[v, u] and (v > y or (v == y and u >= x)))
+                    higher = here > score[v, u] or (here == score[v, u] and (v > y or (v == y and u >= x)))
+                    top &= higher or not scene.planes[ADDED, v, u] < TRUSTED
             if top:
                 list_x[found], list_y[found] = x, y
                 found += 1
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _mark(dirty: Any, x: float, y: float) -> None:
     """Mark the tile of a place and those that its emitters reach."""
     for r in range(max(int(y + 0.5 - HALO) // TILE, 0), min(int(y + 0.5 + HALO) // TILE + 1, dirty.shape[0])):
@@ -286,7 +222,7 @@ def _mark(dirty: Any, x: float, y: float) -> None:
             dirty[r, c] = True
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def search(
     scene: Any, n: int, joint: bool, least_split: float, least_add: float, dirty: Any, free: Any, saved: Any, room: Any, counts: Any
 ) -> Any:  # fmt: skip
@@ -309,14 +245,18 @@ def search(
     kept = 0
     typical = 0.5 * scene.known[MEAN] if scene.known[SHAPE] > NARROW else 0.0
     for kind in range(KINDS):
-        length = _find(scene, table, least_add, list_x, list_y) if kind == ADD else n
+        length = n
+        if kind == ADD:
+            weigh(scene, whole(scene))
+            scores(scene.planes[RESIDUAL], scene.planes[WEIGHT], table, scene.planes[SCRATCH])
+            length = _find(scene, table, least_add, list_x, list_y)
         cursor = 0
         while cursor < length:
             n_gone, n_fresh = 0, 0
             i = cursor if kind in (MERGE, ADD) else length - 1 - cursor
             cursor += 1
             if kind == REMOVE:
-                if scene.theta[i, 2] < DIM * scene.known[MEAN]:
+                if scene.theta[i, 2] < DIM * scene.known[MEAN] and not firm(scene, n, i):
                     gone[0] = i
                     n_gone = 1
             elif kind == MERGE:
@@ -328,7 +268,7 @@ def search(
                     n_gone, n_fresh = 1, 2
             else:
                 score, light = score_at(scene, list_x[i], list_y[i], table)
-                if score >= least_add:
+                if score >= least_add and promising(scene.known, score, light):
                     fresh[0, 0], fresh[0, 1] = list_x[i], list_y[i]
                     fresh[0, 2] = max(0.5 * light + typical, 0.5 * light) if typical > 0.0 else light
                     n_fresh = 1

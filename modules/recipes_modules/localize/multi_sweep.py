@@ -18,7 +18,7 @@ BORDER = 4
 """For errors, the emitters up to so many pixels around a tile count."""
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def gather(scene: Any, n: int, x0: float, x1: float, y0: float, y1: float, free: Any, m: int) -> int:
     """Append the emitters of a rectangle (upper ends left out) that are not yet listed; the number in the list."""
     start = m
@@ -34,7 +34,7 @@ def gather(scene: Any, n: int, x0: float, x1: float, y0: float, y1: float, free:
     return m
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def sweep(scene: Any, n: int, dirty: Any, late: Any, tolerance: float, most: int, room: Any, free: Any) -> int:
     """Fit the emitters tile by tile, each with those of its surroundings; the number of tiles in which something moved.
 
@@ -42,7 +42,8 @@ def sweep(scene: Any, n: int, dirty: Any, late: Any, tolerance: float, most: int
     of those that were fitted which were still moving.
     """
     rows, columns = dirty.shape
-    busy = 0
+    # No literals: numba compiles a function anew for each that it is given.
+    busy, none, joint = 0, np.int64(0), n < 0
     again = np.zeros(dirty.shape, np.bool_)
     for r in range(rows):
         for c in range(columns):
@@ -54,11 +55,11 @@ def sweep(scene: Any, n: int, dirty: Any, late: Any, tolerance: float, most: int
             # The outer tiles take what lies on the border.
             x0, y0 = x0 - (c == 0), y0 - (r == 0)
             x1, y1 = x1 + (c == columns - 1), y1 + (r == rows - 1)
-            m = gather(scene, n, x0, x1, y0, y1, free, 0)
+            m = gather(scene, n, x0, x1, y0, y1, free, none)
             if m == 0:
                 continue
             m = gather(scene, n, x0 - HALO, x1 + HALO, y0 - HALO, y1 + HALO, free, m)
-            _, _, converged = refine(scene, free, m, False, tolerance, most, room)
+            _, _, converged = refine(scene, free, m, joint, tolerance, most, room)
             if not converged:
                 busy += 1
                 late[r, c] = True

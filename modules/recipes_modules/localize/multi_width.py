@@ -7,7 +7,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from recipes_modules.localize.multi_scene import RESIDUAL, SCRATCH, SIGMA, WEIGHT, normal, patch, reach, weigh
+from recipes_modules.localize.multi_scene import RESIDUAL, SCRATCH, SIGMA, WEIGHT, normal, patch, reach, weigh, whole
 from recipes_modules.localize.normal import factor, product, solve
 from recipes_modules.localize.psf import FAST
 
@@ -59,14 +59,15 @@ def _shared(scene: Any, i: int, result: Any) -> None:
     result[0], result[1], result[2] = n * by_x, n * by_y, by_n
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def width_step(scene: Any, free: Any, m: int, wanted: int, joint: bool, room: Any) -> Any:
     """Score and information of the width by the first `wanted` of `m` emitters, where all of them and the background adapt to it."""
     matrix, lower = room[0][0], room[0][1]
     vector, inverse, step = room[1][0], room[1][1], room[1][2]
-    box = (0, scene.planes.shape[1], 0, scene.planes.shape[2]) if joint else patch(scene, free, m)
+    box = whole(scene) if joint else patch(scene, free, m)
     weigh(scene, box)
-    normal(scene, free, m, True, box, matrix, vector)
+    even = m > 0
+    normal(scene, free, m, even, box, matrix, vector)
     p = 3 * m + 1
     if not factor(matrix, p, 1e-6, lower, inverse):
         return 0.0, 0.0

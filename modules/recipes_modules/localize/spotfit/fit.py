@@ -93,6 +93,27 @@ def fit_block(
     return theta, errors, quality, how
 
 
+_ANY = Way(
+    LIKELIHOOD, 0, np.ones(2), np.ones(2), 0.0, np.zeros((3, 5), np.float32), 0.0, 1.0, 1e-3, 1
+)  # fmt: skip
+_NONE = np.empty(0, np.int64)
+
+
+def compile_cutting() -> None:
+    """Have the code compiled that cuts regions."""
+    frames = np.zeros((1, 1, 1), np.float32)
+    stage, scratch, _ = workspace(1, 1, 1, LIKELIHOOD)
+    fill(frames, _NONE, _NONE, _NONE, 1, frames, frames[:0], _ANY, stage, scratch, _NONE)
+
+
+def compile_fitting() -> None:
+    """Have the code compiled that fits what is cut."""
+    stage, scratch, lanes = workspace(1, 1, 1, LIKELIHOOD)
+    how, values = np.empty((0, 2), np.int32), np.empty((0, 4))
+    solve_all(_ANY, stage, scratch, lanes, np.full(WIDTH, -1), np.zeros(WIDTH, np.int64), _NONE, how)
+    finish(_ANY, stage, scratch, values, values, values, how)
+
+
 @numba.njit(**OPTIONS)
 def finish(way: Way, stage: Stage, scratch: Scratch, theta: Any, errors: Any, quality: Any, how: Any) -> None:
     """Errors and quality of staged spots at the parameters that were found."""
