@@ -154,6 +154,18 @@ def test_the_width_and_the_brightness_are_learnt(crowd):
     assert np.mean(locs["photons"]) == pytest.approx(1500, rel=0.02)
 
 
+def test_one_saturated_pixel_teaches_nothing():
+    frames, places, which = dense(50, 9, density=0.003, size=64, spread=1.0)
+    movie = as_movie(frames, 10)
+    broken = movie.asarray().copy()
+    broken[20, 0, 20, 30] = 65535
+    found = fitted(MultiMLE(psf_sigma_guess=SIGMA * PIXEL), ImageStack(broken, metadata=META))
+    assert found["sigma"][0] == pytest.approx(SIGMA * PIXEL, rel=0.02)
+    far = np.hypot(found["x"] - 3000, found["y"] - 2000) > 1000
+    before = fitted(MultiMLE(psf_sigma_guess=SIGMA * PIXEL), movie)
+    assert np.count_nonzero(far | (found["frame"] != 20)) == pytest.approx(len(before), rel=0.02)
+
+
 def test_knowing_the_brightness_tells_two_from_one(crowd):
     """Without it, light for two on one place is one bright emitter."""
     movie, places, which, locs = crowd

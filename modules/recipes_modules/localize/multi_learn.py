@@ -19,8 +19,10 @@ SOME, EMITTERS = 400, 1200
 PASSES = 7
 SETTLED = 0.003, 0.02
 """Parts of width and mean by which a last pass may change them."""
-WIDEST = 0.15
-"""The width changes by no more than this part of it in a pass."""
+WIDEST, FURTHEST = 0.15, 2.0
+"""The width changes by no more than this part of it in a pass, and by no more than this factor in all."""
+MOST_WEIGHT = 10.0
+"""An emitter tells of the width as much as so many usual ones, at most."""
 LEAST_SPREAD = 0.005
 """Part of the background to which it is not taken to be known."""
 KNOWN = 0.3
@@ -33,7 +35,7 @@ NARROW, NARROWEST = 4.0, 400.0
 
 def learnt(job: Job, start: int) -> tuple[Job, str]:
     """The job with width, brightness and density as some frames show them, and a sentence on them."""
-    pixel, area = float(np.mean(job.camera.pixel_size)), job.shape[0] * job.shape[1]
+    guess, pixel, area = job.sigma, float(np.mean(job.camera.pixel_size)), job.shape[0] * job.shape[1]
     last = min(start + FRAMES, job.stack.n_frames)
     settings: dict[str, Any] = {**job.settings, "learning": True}
     found, stop = _tried(replace(job, settings=settings), start, last)
@@ -47,8 +49,9 @@ def learnt(job: Job, start: int) -> tuple[Job, str]:
             found["photons"].astype(float), found["error_photons"].astype(float), settings["mean"], settings["shape"]
         )
         settings["density"] = max(len(found["frame"]) / (stop - start) / area, 1e-9)
-        step = float(found["width_score"].sum(dtype=np.float64) / max(found["width_information"].sum(dtype=np.float64), 1e-9))
+        step = _common_step(found["width_score"].astype(float), found["width_information"].astype(float))
         sigma = job.sigma + min(max(step, -WIDEST * job.sigma), WIDEST * job.sigma)
+        sigma = min(max(sigma, guess / FURTHEST), guess * FURTHEST)
         job = replace(job, sigma=sigma, detection=replace(job.detection, sigma=sigma))
         # The mean need not be better known than so many emitters tell.
         known = max(SETTLED[1], 2.0 / np.sqrt(len(found["frame"]) * settings["shape"]))
@@ -124,7 +127,7 @@ def brightness(photons: Array, error: Array, mean_before: float, before: float) 
     error = 1.0 / np.sqrt(information)
     sure = error < KNOWN * np.median(photons)
     if np.count_nonzero(sure) < ENOUGH:
-        return float(np.mean(photons)), 1.0
+        return float(np.mean(all_photons)), 1.0
     # Overlap makes errors large: the better half of the emitters tells enough. But dim ones have small errors, too: whether there is a
     # typical brightness at all must be asked of the better half of dim and bright ones alike.
     order = np.flatnonzero(sure)[np.argsort(photons[sure], kind="stable")]
@@ -136,6 +139,18 @@ def brightness(photons: Array, error: Array, mean_before: float, before: float) 
     if shape < NARROW:
         return float(np.mean(all_photons)), 1.0
     return middle, float(min(shape, NARROWEST))
+
+
+def _common_step(score: Array, information: Array) -> float:
+    """The change of width that most emitters ask for: the weighted median. A sum would follow a single saturated pixel."""
+    good = information > 0
+    if not good.any():
+        return 0.0
+    steps = score[good] / information[good]
+    weights = np.minimum(information[good], MOST_WEIGHT * np.median(information[good]))
+    order = np.argsort(steps, kind="stable")
+    part = np.cumsum(weights[order])
+    return float(steps[order][np.searchsorted(part, part[-1] / 2)])
 
 
 def _law(photons: Array, error: Array) -> tuple[float, float]:
