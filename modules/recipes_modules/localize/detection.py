@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recipes_modules.localize.filters import along_x, along_y, border_gain, gaussian_taps, mirrored, power_sum
+from recipes_modules.localize.psf import INNER
 
 Floats = npt.NDArray[np.float32]
 
@@ -143,7 +144,7 @@ def workspace(shape: tuple[int, int], settings: Detection) -> tuple[Floats, Floa
     return line, frames[0], frames[1], frames[2], border_gain(first, shape[0]), border_gain(first, shape[1])
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _difference(frame: Any, background: Any, result: Any) -> None:
     for y in range(frame.shape[0]):
         data, behind, out = frame[y], background[y], result[y]
@@ -151,7 +152,7 @@ def _difference(frame: Any, background: Any, result: Any) -> None:
             out[x] = data[x] - behind[x]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _positive_difference(frame: Any, background: Any, result: Any) -> None:
     for y in range(frame.shape[0]):
         data, behind, out = frame[y], background[y], result[y]
@@ -159,7 +160,7 @@ def _positive_difference(frame: Any, background: Any, result: Any) -> None:
             out[x] = max(data[x] - behind[x], np.float32(0))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _in_noise(background: Any, variance: Any, shot: Any, gain: Any, across: Any, out: Any) -> None:
     """A filtered line in units of its noise. What lies below half an electron of variance counts as that."""
     for x in range(out.shape[0]):
@@ -167,14 +168,14 @@ def _in_noise(background: Any, variance: Any, shot: Any, gain: Any, across: Any,
         out[x] /= np.sqrt(gain * across[x] * max(level, np.float32(0.25)))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _in_pixel_noise(wide: Any, frame: Any, variance: Any, shot: Any, least: Any, out: Any) -> None:
     for x in range(out.shape[0]):
         noise = np.sqrt(variance[x] + shot * (max(frame[x], least) + np.float32(1)))
         out[x] = max(out[x] - wide[x], np.float32(0)) / noise
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _minus(wide: Any, out: Any) -> None:
     for x in range(out.shape[0]):
         out[x] = max(out[x] - wide[x], np.float32(0))
@@ -218,7 +219,7 @@ def _bandpass(frame: Any, background: Any, variance: Any, narrow: Any, wide: Any
     return _regions(score, numbers[0], int(numbers[3]))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _room(found: Any, n: int) -> Any:
     if n < found.shape[0]:
         return found
@@ -230,7 +231,7 @@ def _room(found: Any, n: int) -> Any:
     return larger
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _around(background: Any, variance: Any, shot: Any, taps: Any, y: int, x: int) -> Any:
     """Variance of the pixels around one, and its part that is shot noise, each weighted as the filter's noise is (weights sum to 1)."""
     height, width = background.shape

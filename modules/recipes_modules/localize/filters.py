@@ -9,6 +9,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from recipes_modules.localize.psf import INNER
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -52,19 +54,19 @@ def mirrored(index: int, n: int) -> int:
     return index if index < n else period - 1 - index
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _weigh(line: Any, tap: Any, result: Any) -> None:
     for x in range(result.shape[0]):
         result[x] = tap * line[x]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _add_pair(left: Any, right: Any, tap: Any, result: Any) -> None:
     for x in range(result.shape[0]):
         result[x] += tap * (left[x] + right[x])
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _add_two_pairs(left: Any, right: Any, left2: Any, right2: Any, tap: Any, tap2: Any, result: Any) -> None:
     for x in range(result.shape[0]):
         result[x] += tap * (left[x] + right[x]) + tap2 * (left2[x] + right2[x])

@@ -27,6 +27,7 @@ from recipes_modules.localize.multi_scene import (
     weigh,
     whole,
 )
+from recipes_modules.localize.psf import INNER, MERGED, OUTER
 
 X, Y, COUNTS, GROUND, ERROR_X, ERROR_Y, ERROR_COUNTS, ERROR_GROUND, DEVIANCE, PIXELS, PARAMETERS, CODE, SNR, SIZE, BEHIND = range(
     15
@@ -41,7 +42,7 @@ BRIGHT = 9.0
 """A spot alone that stands out of the noise by this much needs no trial without it."""
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _root(parent: Any, i: int) -> int:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -49,7 +50,7 @@ def _root(parent: Any, i: int) -> int:
     return i
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**OUTER)
 def group(rows: Any, columns: Any, half: int, owner: Any, parent: Any, extent: Any) -> None:
     """Join spots whose regions, ``2 half + 1`` pixels a side, meet.
 
@@ -90,7 +91,7 @@ def group(rows: Any, columns: Any, half: int, owner: Any, parent: Any, extent: A
                 owner[y, x] = parent[owner[y, x]]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**OUTER)
 def clear(rows: Any, columns: Any, half: int, owner: Any) -> None:
     """Give the pixels around spots back, as `group` wants them."""
     for i in range(len(rows)):
@@ -99,7 +100,7 @@ def clear(rows: Any, columns: Any, half: int, owner: Any) -> None:
                 owner[y, x] = -1
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**MERGED)
 def cut(images: Any, owner: Any, first: int, extent: Any, planes: Any, known: Any) -> bool:
     """Counts and variance of a group; False where no pixel takes part.
 
@@ -135,7 +136,7 @@ def cut(images: Any, owner: Any, first: int, extent: Any, planes: Any, known: An
     return True
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**MERGED)
 def floor_of(scene: Any) -> float:
     """A first guess of the background: mean of the pixels below the mean of those below the mean."""
     limit = math.inf
@@ -152,7 +153,7 @@ def floor_of(scene: Any) -> float:
     return max(limit, scene.known[LOWEST]) if limit < math.inf else 0.0
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**OUTER)
 def errors(scene: Any, m: int, wanted: int, free: Any, joint: bool, room: Any, out: Any) -> None:
     """Errors of the first `wanted` emitters of a list into their rows."""
     box = whole(scene) if joint else patch(scene, free, m)
@@ -169,7 +170,7 @@ def errors(scene: Any, m: int, wanted: int, free: Any, joint: bool, room: Any, o
             out[row, CODE] = ON_EACH_OTHER if good == 0 else FAILED
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**OUTER)
 def quality(scene: Any, n: int, half: int, out: Any) -> None:
     """Parameters of all emitters, the likelihood of their regions, and how they stand out of the noise."""
     height, width = scene.planes.shape[1:]

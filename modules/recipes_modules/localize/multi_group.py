@@ -31,7 +31,7 @@ from recipes_modules.localize.multi_deconvolve import deconvolve, peaks
 from recipes_modules.localize.multi_level import Ground
 from recipes_modules.localize.multi_refine import refine, workspace
 from recipes_modules.localize.multi_scene import ADDED, BACK, DATA, MEAN, SIGMA, SURE, TILE, Scene, compose, lanes
-from recipes_modules.localize.multi_search import search
+from recipes_modules.localize.multi_search import compile_trials, search
 from recipes_modules.localize.multi_small import FEW, ROUNDS, fit_single_spots, fit_small, small_workspace
 from recipes_modules.localize.multi_sweep import AT_ONCE, BORDER, MOST, gather, sweep
 from recipes_modules.localize.multi_width import width_step
@@ -105,12 +105,13 @@ class Frames:
         return np.concatenate(parts)
 
     def compile_report(self) -> None:
-        """Have that compiled which tells of the emitters of groups."""
+        """Have that compiled which tells of the emitters of groups, and which trials of them call late."""
         side = 2 * self.half + 1
         scene = Scene(
             np.ones((7, side, side), np.float32), np.full((1, 3), float(self.half)), np.zeros((1, 2, 3, self.lane), np.float32),
             np.zeros((1, 2), np.int64), self.known.copy(),
         )  # fmt: skip
+        compile_trials(scene)
         compose(scene, 1, self.room[3])
         out = np.empty((1, COLUMNS))
         quality(scene, 1, self.half, out)

@@ -28,7 +28,7 @@ from recipes_modules.localize.multi_scene import (
     whole,
 )
 from recipes_modules.localize.normal import factor, invert, solve
-from recipes_modules.localize.psf import LANES
+from recipes_modules.localize.psf import INNER, LANES, MERGED, OUTER
 
 LONGEST = 0.7
 """Longest step along x and y, widths of the PSF."""
@@ -36,7 +36,7 @@ LEAST_COUNTS = 0.5
 LOG_2_PI = math.log(2 * math.pi)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def penalty(scene: Any, free: Any, m: int) -> float:
     """Logarithm of the prior of counts and background."""
     total = 0.0
@@ -45,7 +45,7 @@ def penalty(scene: Any, free: Any, m: int) -> float:
     return total - 0.5 * scene.known[SURE] * (scene.planes[BACK, 0, 0] - scene.known[LEVEL]) ** 2
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def put(scene: Any, free: Any, m: int, places: Any, work: Any) -> None:
     """Move emitters, in the model too."""
     for k in range(m):
@@ -57,7 +57,7 @@ def put(scene: Any, free: Any, m: int, places: Any, work: Any) -> None:
         paint(scene, i, 1.0)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**OUTER)
 def refine(scene: Any, free: Any, m: int, joint: bool, tolerance: float, most: int, room: Any) -> Any:
     """Fit some emitters, the others as they are, by damped Fisher scoring.
 
@@ -134,7 +134,7 @@ def refine(scene: Any, free: Any, m: int, joint: bool, tolerance: float, most: i
             lift(scene, np.float32(max(level + step[p - 1], scene.known[LOWEST]) - scene.planes[BACK, 0, 0]))
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def lift(scene: Any, by: Any) -> None:
     """Raise the background."""
     for y in range(scene.planes.shape[1]):
@@ -143,7 +143,7 @@ def lift(scene: Any, by: Any) -> None:
             scene.planes[MU, y, x] += by
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**MERGED)
 def volume(scene: Any, free: Any, m: int, joint: bool, box: Any, room: Any) -> float:
     """Logarithm of the volume of the posterior, and of the density of emitters; minus infinity where it is singular.
 
@@ -165,7 +165,7 @@ def volume(scene: Any, free: Any, m: int, joint: bool, box: Any, room: Any) -> f
     return total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**MERGED)
 def bounds(scene: Any, free: Any, m: int, joint: bool, box: Any, room: Any) -> int:
     """Covariance of some emitters, and of the background where `joint`, into the matrix of `room` (lower triangle).
 

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from recipes_modules.localize.psf import FAST, LANES, integrated, logarithm
+from recipes_modules.localize.psf import FAST, INNER, LANES, OUTER, integrated, logarithm
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -69,19 +69,19 @@ class Scene(NamedTuple):
     known: Doubles
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def reach(sigma: float) -> int:
     """Pixels from the middle of an emitter's image to its edge."""
     return math.ceil(REACH * sigma)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**OUTER)
 def lanes(sigma: float) -> int:
     """Length of the tables of profiles."""
     return ((2 * reach(sigma) + 1) // LANES + 1) * LANES
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def place(scene: Any, i: int, work: Any) -> None:
     """Bring the profiles of emitter `i` up to date."""
     sigma = scene.known[SIGMA]
@@ -94,7 +94,7 @@ def place(scene: Any, i: int, work: Any) -> None:
         integrated(at - first, sigma, n, work, scene.tables[i, axis])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@numba.njit(**INNER, fastmath=FAST)
 def paint(scene: Any, i: int, sign: float) -> None:
     """Add emitter `i` to the model, or take it away."""
     height, width = scene.planes.shape[1:]
@@ -109,7 +109,7 @@ def paint(scene: Any, i: int, sign: float) -> None:
             row[x] += part * across[x - left]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**OUTER)
 def compose(scene: Any, n: int, work: Any) -> None:
     """The whole model anew."""
     for y in range(scene.planes.shape[1]):
@@ -120,7 +120,7 @@ def compose(scene: Any, n: int, work: Any) -> None:
         paint(scene, i, 1.0)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def patch(scene: Any, free: Any, m: int) -> Any:
     """The rectangle of pixels, as rows y0 to y1 and columns x0 to x1, that some emitters light, and will where they move."""
     height, width = scene.planes.shape[1:]
@@ -134,14 +134,14 @@ def patch(scene: Any, free: Any, m: int) -> Any:
     return max(y0 - spare, 0), min(y1 + spare, height), max(x0 - spare, 0), min(x1 + spare, width)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def whole(scene: Any) -> Any:
     """The rectangle of all pixels, see `patch`."""
     # Plain integers: numba compiles a function anew for each literal that it is given.
     return np.int64(0), np.int64(scene.planes.shape[1]), np.int64(0), np.int64(scene.planes.shape[2])
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@numba.njit(**OUTER, fastmath=FAST)
 def weigh(scene: Any, box: Any) -> float:
     """Weights and residuals of a rectangle (y0, y1, x0, x1); its log-likelihood, relative to a model in which each pixel has its own mean."""
     y0, y1, x0, x1 = box
@@ -169,14 +169,14 @@ def weigh(scene: Any, box: Any) -> float:
     return -total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def log_prior(known: Any, counts: float) -> float:
     """Logarithm of the gamma distribution's density."""
     shape, mean = known[SHAPE], known[MEAN]
     return shape * math.log(shape / mean) - math.lgamma(shape) + (shape - 1.0) * math.log(counts) - shape * counts / mean
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@numba.njit(**INNER, fastmath=FAST)
 def _pair(scene: Any, i: int, j: int, side: int, sums: Any) -> bool:
     """Information that emitters `i` and `j` share: 3 x 3; False where their images do not meet."""
     height, width = scene.planes.shape[1:]
@@ -218,7 +218,7 @@ def _pair(scene: Any, i: int, j: int, side: int, sums: Any) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@numba.njit(**INNER, fastmath=FAST)
 def _single(scene: Any, i: int, side: int, vector: Any, border: Any) -> None:
     """Score of emitter `i`, and the information that it shares with an even background."""
     height, width = scene.planes.shape[1:]
@@ -247,7 +247,7 @@ def _single(scene: Any, i: int, side: int, vector: Any, border: Any) -> None:
     border[0], border[1], border[2] = n * bx, n * by, bn
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**OUTER)
 def normal(scene: Any, free: Any, m: int, joint: bool, box: Any, matrix: Any, vector: Any) -> None:
     """Expected information (lower triangle) and score of some emitters, with the prior of their counts.
 

@@ -34,6 +34,7 @@ from recipes_modules.localize.multi_scene import (
     whole,
 )
 from recipes_modules.localize.multi_signs import NARROW, firm, middle_profile, promising, quadrupole, score_at, scores, split_gain
+from recipes_modules.localize.psf import INNER, MERGED, OUTER
 
 AROUND = 3.0
 """Emitters within so many widths of a trial take part in it."""
@@ -52,7 +53,7 @@ HOPELESS = -15.0
 """Emitters are not tried to be merged where the priors alone lose by more than this."""
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def near(scene: Any, n: int, x: float, y: float, radius: float, free: Any, m: int, most: int) -> int:
     """Append the emitters within `radius` that are not listed yet."""
     start = m
@@ -68,22 +69,14 @@ def near(scene: Any, n: int, x: float, y: float, radius: float, free: Any, m: in
     return m
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def worth(scene: Any, free: Any, m: int, joint: bool, box: Any, room: Any) -> float:
     """Logarithm of the evidence of some emitters for the pixels of a rectangle."""
     value = weigh(scene, box)
     return value + penalty(scene, free, m) + volume(scene, free, m, joint, box, room)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def move(scene: Any, source: int, target: int, work: Any) -> None:
-    """Give an emitter another number; the model stays."""
-    for a in range(3):
-        scene.theta[target, a] = scene.theta[source, a]
-    place(scene, target, work)
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**MERGED)
 def attempt(
     scene: Any, n: int, gone: Any, n_gone: int, fresh: Any, n_fresh: int, joint: bool, free: Any, saved: Any, room: Any
 ) -> Any:  # fmt: skip
@@ -141,7 +134,10 @@ def attempt(
         for k in range(n_gone):
             n -= 1
             if gone[k] != n:
-                move(scene, n, gone[k], work)
+                # It gets another number; the model stays.
+                for a in range(3):
+                    scene.theta[gone[k], a] = scene.theta[n, a]
+                place(scene, gone[k], work)
         return n, True
     for k in range(n_fresh):
         paint(scene, n + k, -1.0)
@@ -153,13 +149,12 @@ def attempt(
     return n, False
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _split(scene: Any, i: int, least: float, fresh: Any) -> bool:
+@numba.njit(**INNER)
+def _split(scene: Any, i: int, least: float, gone: Any, fresh: Any) -> bool:
     """The two emitters that may stand in place of emitter `i`, where that is promising."""
     height, width = scene.planes.shape[1:]
-    fresh_one = np.empty(1, np.int64)
-    fresh_one[0] = i
-    weigh(scene, patch(scene, fresh_one, len(fresh_one)))
+    gone[0] = i
+    weigh(scene, patch(scene, gone, np.int64(1)))
     score, angle = quadrupole(scene, i)
     x, y, counts = scene.theta[i, 0], scene.theta[i, 1], scene.theta[i, 2]
     if split_gain(scene, i, score) < least:
@@ -172,7 +167,7 @@ def _split(scene: Any, i: int, least: float, fresh: Any) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _merge(scene: Any, n: int, i: int, gone: Any, fresh: Any) -> bool:
     """The emitter that may stand in place of emitter `i` and its nearest neighbour of a higher number."""
     nearest, other = (CLOSE * scene.known[SIGMA]) ** 2, -1
@@ -193,7 +188,7 @@ def _merge(scene: Any, n: int, i: int, gone: Any, fresh: Any) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _find(scene: Any, table: Any, least: float, list_x: Any, list_y: Any) -> int:
     """Pixels where the filtered residual, which the scratch plane holds, has a maximum of at least `least`; their number."""
     score, found = scene.planes[SCRATCH], 0
@@ -214,7 +209,7 @@ def _find(scene: Any, table: Any, least: float, list_x: Any, list_y: Any) -> int
     return found
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def _mark(dirty: Any, x: float, y: float) -> None:
     """Mark the tile of a place and those that its emitters reach."""
     for r in range(max(int(y + 0.5 - HALO) // TILE, 0), min(int(y + 0.5 + HALO) // TILE + 1, dirty.shape[0])):
@@ -222,7 +217,7 @@ def _mark(dirty: Any, x: float, y: float) -> None:
             dirty[r, c] = True
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**OUTER)
 def search(
     scene: Any, n: int, joint: bool, least_split: float, least_add: float, dirty: Any, free: Any, saved: Any, room: Any, counts: Any
 ) -> Any:  # fmt: skip
@@ -240,7 +235,7 @@ def search(
         Trials of each kind and those kept are added.
     """
     table = middle_profile(scene.known[SIGMA])
-    gone, fresh = np.zeros(2, np.int64), np.zeros((2, 3))
+    gone, fresh = np.empty(2, np.int64), np.empty((2, 3))
     list_x, list_y = np.empty(scene.theta.shape[0], np.int64), np.empty(scene.theta.shape[0], np.int64)
     kept = 0
     typical = 0.5 * scene.known[MEAN] if scene.known[SHAPE] > NARROW else 0.0
@@ -263,8 +258,7 @@ def search(
                 if i < n and _merge(scene, n, i, gone, fresh):
                     n_gone, n_fresh = 2, 1
             elif kind == SPLIT:
-                if _split(scene, i, least_split, fresh):
-                    gone[0] = i
+                if _split(scene, i, least_split, gone, fresh):
                     n_gone, n_fresh = 1, 2
             else:
                 score, light = score_at(scene, list_x[i], list_y[i], table)
@@ -284,3 +278,15 @@ def search(
                 kept += 1
                 _mark(dirty, x, y)
     return n, kept
+
+
+def compile_trials(scene: Any) -> None:
+    """Have that compiled which finds trials: of what `search` calls, the part that it comes to last."""
+    floats, ints, number, real = np.zeros(1), np.zeros(2, np.int64), 1, 1.0
+    for function, args in (
+        (_split, (scene, number, real, ints, np.zeros((2, 3)))),
+        (_merge, (scene, number, number, ints, np.zeros((2, 3)))),
+        (firm, (scene, number, number)),
+        (_find, (scene, floats, real, ints, ints)),
+    ):
+        function.compile(tuple(numba.typeof(arg) for arg in args))

@@ -21,7 +21,7 @@ from recipes_modules.localize.multi_scene import (
     log_prior,
     reach,
 )
-from recipes_modules.localize.psf import FAST
+from recipes_modules.localize.psf import FAST, INNER, OUTER
 
 ASIDE, CAREFUL, FIRM = 3.0, 0.9, 4.0
 """Emitters without another within so many widths are not tried to be removed if so much of their score says that they gain so much."""
@@ -31,7 +31,7 @@ NARROW = 5.0
 """Counts whose distribution has at least this shape are near their mean."""
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def quadrupole(scene: Any, i: int) -> Any:
     """How much wider than one emitter the light around emitter `i` is: largest second moment of the residual over its error, direction."""
     height, width = scene.planes.shape[1:]
@@ -59,7 +59,7 @@ def quadrupole(scene: Any, i: int) -> Any:
     return (cc * xx + 2.0 * cs * xy + ss * yy) / math.sqrt(max(spread, 1e-12)), angle
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def score_at(scene: Any, x: int, y: int, table: Any) -> Any:
     """Residual filtered with the PSF at the centre of a pixel, over its noise, and the counts that it stands for."""
     height, width = scene.planes.shape[1:]
@@ -76,7 +76,7 @@ def score_at(scene: Any, x: int, y: int, table: Any) -> Any:
     return top / math.sqrt(norm), top / norm
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**OUTER)
 def middle_profile(sigma: float) -> Any:
     """Profile of an emitter at the centre of a pixel."""
     half = math.ceil(2.5 * sigma)
@@ -87,7 +87,7 @@ def middle_profile(sigma: float) -> Any:
     return out
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def split_gain(scene: Any, i: int, score: float) -> float:
     """What two emitters in place of emitter `i` may gain, about; `score` is that of `quadrupole`."""
     counts = scene.theta[i, 2]
@@ -95,14 +95,17 @@ def split_gain(scene: Any, i: int, score: float) -> float:
     return halves - whole + 0.5 * max(score, 0.0) ** 2 + scene.known[DENSITY]
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@numba.njit(**OUTER, fastmath=FAST)
 def scores(residual: Any, weight: Any, table: Any, score: Any) -> None:
     """`score_at` of all pixels, row by row and then column by column."""
     height, width = residual.shape
     half = len(table) // 2
-    lines = np.zeros((2, width + 2 * half), np.float32)
+    lines = np.empty((2, width + 2 * half), np.float32)
     top, norm = np.empty(width, np.float32), np.empty(width, np.float32)
     above, below = lines[0], lines[1]
+    for k in range(half):
+        above[k], below[k] = 0.0, 0.0
+        above[half + width + k], below[half + width + k] = 0.0, 0.0
     for y in range(height):
         for x in range(width):
             above[half + x] = 0.0
@@ -125,7 +128,7 @@ def scores(residual: Any, weight: Any, table: Any, score: Any) -> None:
             score[y, x] = top[x] / math.sqrt(norm[x])
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def add_gain(known: Any, score: float, light: float) -> float:
     """What an emitter may gain, about, that stands for so many counts (`light`) with this score, see `score_at`."""
     if not (score > 0.0 and light > 0.0):
@@ -135,13 +138,13 @@ def add_gain(known: Any, score: float, light: float) -> float:
     return 0.5 * score**2 + log_prior(known, light) + known[DENSITY] + volume
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def promising(known: Any, score: float, light: float) -> bool:
     """Whether an emitter should be tried there. Where counts are near their mean, the residual does not tell what others took of its light."""
     return known[SHAPE] > NARROW or add_gain(known, score, light) >= PROMISING
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def firm(scene: Any, n: int, i: int) -> bool:
     """Whether emitter `i` needs no trial without it: no other can take its light, and the evidence for it is plain."""
     x, y = scene.theta[i, 0], scene.theta[i, 1]

@@ -35,7 +35,7 @@ from recipes_modules.localize.multi_scene import (
     log_prior,
 )
 from recipes_modules.localize.normal import accumulate, factor, product, solve
-from recipes_modules.localize.psf import FAST, LANES, integrated, logarithm
+from recipes_modules.localize.psf import FAST, INNER, LANES, integrated, logarithm
 
 BY_X, BY_Y, LIGHT, EVEN, BY_WIDTH = range(5)
 """Derivatives of the model by x, y, counts, background and width."""
@@ -43,7 +43,7 @@ STEPS = 20
 NEWTON = 8
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@numba.njit(**INNER, fastmath=FAST)
 def slopes(scene: Any, single: Any) -> None:
     """Derivatives of the model at the emitter's place."""
     height, width = scene.planes.shape[1:]
@@ -64,7 +64,7 @@ def slopes(scene: Any, single: Any) -> None:
             rows[BY_WIDTH, at + u] = counts * g * across[2, u] + wide * a
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@numba.njit(**INNER, fastmath=FAST)
 def compare(planes: Any, light: Any, counts: float, level: float) -> Any:
     """Model, weights and residuals; the log-likelihood as `multi_scene.weigh` counts it, and the information on counts at the background."""
     n, amount, ground = planes.shape[1], np.float32(counts), np.float32(level)
@@ -82,7 +82,7 @@ def compare(planes: Any, light: Any, counts: float, level: float) -> Any:
     return -total, square
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@numba.njit(**INNER, fastmath=FAST)
 def differ(planes: Any, light: Any, counts: float, level: float) -> None:
     """Weights and residuals alone."""
     amount, ground = np.float32(counts), np.float32(level)
@@ -93,7 +93,7 @@ def differ(planes: Any, light: Any, counts: float, level: float) -> None:
         weight[k], residual[k] = w, (max(data[k] + added[k], TINY) - m) * w
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def equations(scene: Any, rows: Any, planes: Any, p: int, level: float, matrix: Any, vector: Any) -> None:
     """Normal equations of `p` parameters, with the priors of counts and background."""
     known = scene.known
@@ -105,7 +105,7 @@ def equations(scene: Any, rows: Any, planes: Any, p: int, level: float, matrix: 
     matrix[EVEN, EVEN] += known[SURE]
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def fit_single(scene: Any, single: Any, tolerance: float) -> bool:
     """Fit emitter 0 and an even background; whether that came to an end.
 
@@ -116,7 +116,7 @@ def fit_single(scene: Any, single: Any, tolerance: float) -> bool:
     vector, inverse, step = single[3][0], single[3][1], single[3][2]
     planes = scene.planes.reshape((7, height * width))
     known, theta = scene.known, scene.theta
-    begin_x, begin_y, longest, level = theta[0, 0], theta[0, 1], LONGEST * known[SIGMA], float(scene.planes[BACK, 0, 0])
+    begin_x, begin_y, longest, level = theta[0, 0], theta[0, 1], LONGEST * known[SIGMA], np.float64(scene.planes[BACK, 0, 0])
     p = np.int64(4)
     for _ in range(STEPS):
         slopes(scene, single)
@@ -142,7 +142,7 @@ def fit_single(scene: Any, single: Any, tolerance: float) -> bool:
     return False
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def evidence_alone(scene: Any, value: float, matrix: Any, lower: Any, inverse: Any) -> float:
     """Logarithm of the evidence of the emitter and its background, as `multi_search.worth` counts it; `matrix` is changed."""
     known, p = scene.known, np.int64(4)
@@ -158,7 +158,7 @@ def evidence_alone(scene: Any, value: float, matrix: Any, lower: Any, inverse: A
     return total
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@numba.njit(**INNER, fastmath=FAST)
 def evidence_without(planes: Any, level: float, known: Any) -> float:
     """The same of an even background alone, which is fitted from `level` on."""
     data, added = planes[DATA], planes[ADDED]
@@ -183,7 +183,7 @@ def evidence_without(planes: Any, level: float, known: Any) -> float:
     return -total - 0.5 * known[SURE] * off * off - 0.5 * math.log(information)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def width_alone(single: Any) -> Any:
     """Score and information of the width, where place, counts and background adapt to it, from normal equations of five parameters."""
     matrix, lower = single[2][0], single[2][1]

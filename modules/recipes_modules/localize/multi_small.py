@@ -80,6 +80,7 @@ from recipes_modules.localize.multi_single import (
 )
 from recipes_modules.localize.multi_sweep import AT_ONCE
 from recipes_modules.localize.normal import factor, invert
+from recipes_modules.localize.psf import INNER, MERGED, OUTER
 
 FEW = 6
 """Up to so many spots a group is not deconvolved."""
@@ -91,7 +92,7 @@ NONE, ONE, MORE = range(3)
 """What a spot alone is: noise, one emitter, or something that asks for trials."""
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**MERGED)
 def alone(scene: Any, single: Any, table: Any, half: int, how: Any, row: Any) -> int:
     """Fit emitter 0 of a piece and see whether it tells all; `row` receives what `multi_alone.X` and those after it say."""
     if not fit_single(scene, single, TOLERANCE):
@@ -100,7 +101,7 @@ def alone(scene: Any, single: Any, table: Any, half: int, how: Any, row: Any) ->
     planes, known, theta = scene.planes.reshape((7, height * width)), scene.known, scene.theta
     rows, matrix, lower, vector, inverse = single[1], single[2][0], single[2][1], single[3][0], single[3][1]
     slopes(scene, single)
-    counts, level, learn = theta[0, 2], float(planes[BACK, 0]), how[3] > 0.0
+    counts, level, learn = theta[0, 2], np.float64(planes[BACK, 0]), how[3] > 0.0
     value, square = compare(planes, rows[LIGHT], counts, level)
     p = np.int64(5 if learn else 4)
     equations(scene, rows, planes, p, level, matrix, vector)
@@ -142,7 +143,7 @@ def alone(scene: Any, single: Any, table: Any, half: int, how: Any, row: Any) ->
     return ONE
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**MERGED)
 def together(scene: Any, n: int, half: int, how: Any, store: Any, room: Any, out: Any) -> int:
     """Find and fit the emitters of a piece with an even background, from `n` of them on; their number, -1 where they are too many."""
     free, saved, dirty, trials = store[4], store[5], store[6], store[7]
@@ -171,7 +172,7 @@ def together(scene: Any, n: int, half: int, how: Any, store: Any, room: Any, out
     return n
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def piece(images: Any, owner: Any, first: int, extent: Any, known: Any, own: Any, store: Any, guessed: bool) -> Any:
     """The scene of a group, and whether it has a pixel; its background is the detection's where it is `guessed` and that is sure."""
     height, width = extent[first, BOTTOM] - extent[first, TOP], extent[first, RIGHT] - extent[first, LEFT]
@@ -187,7 +188,7 @@ def piece(images: Any, owner: Any, first: int, extent: Any, known: Any, own: Any
     return scene, good
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def start(scene: Any, n: int, y: int, x: int) -> None:
     """Let emitter `n` begin at a pixel."""
     scene.theta[n, 0], scene.theta[n, 1] = x, y
@@ -195,7 +196,7 @@ def start(scene: Any, n: int, y: int, x: int) -> None:
     scene.theta[n, 2] = max(2.0 * math.pi * scene.known[SIGMA] ** 2 * height, 10.0)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**OUTER)
 def fit_single_spots(
     images: Any, owner: Any, rows: Any, columns: Any, parent: Any, extent: Any, half: int, known: Any, how: Any, store: Any, out: Any,
     left: Any,
@@ -242,7 +243,7 @@ def fit_single_spots(
     return made
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**OUTER)
 def fit_small(
     images: Any, owner: Any, rows: Any, columns: Any, parent: Any, extent: Any, half: int, known: Any, how: Any, store: Any,
     room: Any, out: Any, left: Any, made: int,

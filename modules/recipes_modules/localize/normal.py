@@ -7,13 +7,13 @@ from typing import Any
 import numba
 import numpy as np
 
-from recipes_modules.localize.psf import FAST
+from recipes_modules.localize.psf import FAST, INNER
 
 SINGULAR = 1e-6
 """A parameter of whose information the others leave less than this part is not determined (single precision ends at 1e-7)."""
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@numba.njit(**INNER, fastmath=FAST)
 def accumulate(rows: Any, weights: Any, residuals: Any, p: int, matrix: Any, vector: Any) -> None:
     """Sums over pixels: ``matrix = rows W rows^T`` (lower triangle) and ``vector = rows residuals``.
 
@@ -47,7 +47,7 @@ def accumulate(rows: Any, weights: Any, residuals: Any, p: int, matrix: Any, vec
             matrix[a, b], matrix[a, b + 1], matrix[a, b + 2], matrix[a, b + 3] = t0, t1, t2, t3
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def factor(matrix: Any, p: int, damping: float, lower: Any, inverse: Any) -> bool:
     """Factors L D L^T of a symmetric matrix, its diagonal raised by a part `damping`; False where it is not positive definite.
 
@@ -77,7 +77,7 @@ def factor(matrix: Any, p: int, damping: float, lower: Any, inverse: Any) -> boo
     return True
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def solve(lower: Any, inverse: Any, p: int, vector: Any, result: Any) -> None:
     """Solve with the factors from `factor`."""
     for a in range(p):
@@ -92,7 +92,7 @@ def solve(lower: Any, inverse: Any, p: int, vector: Any, result: Any) -> None:
         result[a] = total
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@numba.njit(**INNER)
 def invert(lower: Any, inverse: Any, p: int, result: Any) -> None:
     """The inverse matrix (lower triangle and diagonal) from the factors of `factor`; `lower` is used up."""
     # The inverse of L takes the place of L, from the left column to the right.
@@ -113,7 +113,7 @@ def invert(lower: Any, inverse: Any, p: int, result: Any) -> None:
             result[a, b] = lower[a, b]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(**INNER)
 def product(one: Any, other: Any, p: int) -> float:
     """Sum of the products of the first `p` elements."""
     total = 0.0

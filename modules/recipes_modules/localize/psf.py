@@ -13,6 +13,11 @@ LANES = 8
 
 # Not 'nnan' and 'ninf': whether a number is finite must stay a question.
 FAST = {"contract", "reassoc", "nsz", "arcp"}
+OUTER: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+INNER: dict[str, Any] = {**OUTER, "no_cpython_wrapper": True}
+MERGED: dict[str, Any] = {**OUTER, "inline": "always"}
+"""Options of compiled functions. Each is compiled again within every function that calls it, so the first run takes the longer the deeper
+calls are nested: inner ones have nothing that only Python calls need; merged ones, which few others call, become part of their callers."""
 
 _EXP_STEPS = 64.0
 _FARTHEST = 60.0
@@ -54,7 +59,7 @@ def logarithm(x: float) -> float:
     return (exponent + _HALF) * _LN_2 + s * (_TWO + q * (_C3 + q * (_C5 + q * _C7)))
 
 
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+@numba.njit(**INNER, fastmath=FAST)
 def integrated(centre: float, sigma: float, n: int, work: Any, table: Any) -> None:
     """Gaussian of sum 1 integrated over the pixels 0 to ``n - 2`` of an axis, with its derivatives.
 
