@@ -263,6 +263,26 @@ def test_odd_regions_have_a_code(method, model):
                 assert (code[[list(ODD).index(name) for name in ("zeros", "constant", "negative")]] != 1).all()
 
 
+@pytest.mark.parametrize("model", list(MODELS))
+@pytest.mark.parametrize("method", ["mle", "lsq"])
+def test_odd_regions_harm_no_others(method, model):
+    if method == "mle" and model.startswith("plane"):
+        pytest.skip("no such fit")
+    settings = FitSettings(method, model, sigma=SIGMA, curves=CURVES)
+    data, _ = simulate(60, 1000, 24)
+    alone = fit_regions(data, READ, settings)
+    # Fits of what single precision cannot square, and of one row of pixels, fail with numbers that are none.
+    row = np.where(np.arange(7)[:, None] == 0, data[0], np.nan)
+    odd = np.tile(np.stack([*ODD.values(), row, data[0] * 1e18, -data[0] * 1e30]), (10, 1, 1)).astype(np.float32)
+    for variance in (0.0, 1e-30, READ):
+        fit_regions(odd, variance, settings)
+        again = fit_regions(data, READ, settings)
+        mixed = fit_regions(np.concatenate([odd, data, odd]), READ, settings)
+        for name, values in alone.items():
+            np.testing.assert_array_equal(again[name], values)
+            np.testing.assert_array_equal(mixed[name][len(odd) : len(odd) + len(data)], values)
+
+
 def test_pixels_without_a_number_take_no_part():
     data, theta = simulate(8000, 3000, 16)
     broken = data.copy()

@@ -126,7 +126,8 @@ def take(spot: int, lane: int, way: Way, stage: Stage, weights: Any, lanes: Lane
         lanes.longest, lanes.low, lanes.high,
     )  # fmt: skip
     for k in range(lane, MOST * WIDTH, WIDTH):
-        lanes.current[k], lanes.last[k] = lanes.trial[k], ZERO
+        # The lane's last fit may have left what is no number, which times 0 is none either.
+        lanes.current[k], lanes.step[k], lanes.last[k] = lanes.trial[k], ZERO, ZERO
     for k in range(lane, STATES * WIDTH, WIDTH):
         lanes.state[k] = ZERO
     lanes.state[COST + lane] = np.inf
