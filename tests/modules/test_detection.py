@@ -86,7 +86,9 @@ def test_the_noise_of_electron_multiplication_neither():
     for level in (3.0, 10.0):
         electrons = rng.poisson(level, (150, 128, 128))
         light = np.where(electrons > 0, rng.gamma(np.maximum(electrons, 1)), 0)
-        movie = ImageStack(np.rint((light + rng.normal(0, 0.2, light.shape)) / 0.5 + 100).clip(0).astype(np.uint16), metadata=metadata)
+        movie = ImageStack(
+            np.rint((light + rng.normal(0, 0.2, light.shape)) / 0.5 + 100).clip(0).astype(np.uint16), metadata=metadata
+        )
         found = sum(len(chunk.rows) for chunk in scanner(movie, sigma=1.3, noise_factor=2**0.5).chunks(30, 150))
         expected = density * 120 * 128**2
         assert found < 2.5 * expected + 3 * np.sqrt(expected)

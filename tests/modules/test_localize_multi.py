@@ -155,7 +155,7 @@ def test_the_width_and_the_brightness_are_learnt(crowd):
 
 
 def test_one_saturated_pixel_teaches_nothing():
-    frames, places, which = dense(50, 9, density=0.003, size=64, spread=1.0)
+    frames, *_ = dense(50, 9, density=0.003, size=64, spread=1.0)
     movie = as_movie(frames, 10)
     broken = movie.asarray().copy()
     broken[20, 0, 20, 30] = 65535
