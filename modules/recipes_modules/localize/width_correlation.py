@@ -8,21 +8,9 @@ from typing import Any
 import numba
 import numpy as np
 
+from recipes_modules.localize.psf import LANES, integrated
+
 MOST = 0.95
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _profile(sigma: float, half: int, share: Any, slope: Any) -> None:
-    """Part of a Gaussian in each pixel from -half to half, and its derivative by sigma."""
-    whole, rest = 0.0, 0.0
-    for k in range(2 * half + 2):
-        t = (k - half - 0.5) / sigma
-        now = 0.5 * math.erf(t / math.sqrt(2.0))
-        tail = t * math.exp(-0.5 * t * t) / math.sqrt(2.0 * math.pi)
-        if k > 0:
-            share[k - 1] = now - whole
-            slope[k - 1] = (rest - tail) / sigma
-        whole, rest = now, tail
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -54,13 +42,15 @@ def width_correlation(
     """
     n, side = len(sigma_x), 2 * half + 1
     result = np.zeros(n)
-    px, wx, py, wy = np.empty(side), np.empty(side), np.empty(side), np.empty(side)
+    wide = (side // LANES + 1) * LANES
+    work, across, down = np.empty((3, wide + LANES), np.float32), np.empty((3, wide), np.float32), np.empty((3, wide), np.float32)
+    px, wx, py, wy = across[0], across[2], down[0], down[2]
     for i in range(n):
         light, dark = photons[i], max(background[i], 0.0)
         if not (sigma_x[i] > 0.0 and sigma_y[i] > 0.0 and light > 0.0 and math.isfinite(sigma_x[i] * sigma_y[i] * light * dark)):
             continue
-        _profile(sigma_x[i], half, px, wx)
-        _profile(sigma_y[i], half, py, wy)
+        integrated(float(half), sigma_x[i], wide, work, across)
+        integrated(float(half), sigma_y[i], wide, work, down)
         nn = nb = bb = nx = ny = bx = by = xx = yy = xy = 0.0
         for r in range(side):
             for c in range(side):

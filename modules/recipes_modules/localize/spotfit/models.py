@@ -23,6 +23,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from recipes_modules.localize import psf
 from recipes_modules.localize.spotfit.vectors import WIDTH, absolute, load, root, splat, store, where_less
 
 FIXED, SIGMA, SIGMA_XY, DEPTH, PLANE, PLANE_XY = range(6)
@@ -47,9 +48,10 @@ _TINY = np.float32(1e-3)
 _LEAST_SQUARE = np.float32(0.05)
 _SLOWEST, _FASTEST = np.float32(0.9), np.float32(0.2)
 
-OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
-INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-"""Of compiled functions. Not 'reassoc': each lane is to be the same whatever its place; not 'nnan': whether a number is finite matters."""
+_FAST = {"fastmath": {"contract", "nsz"}}
+OPTIONS, INNER = {**psf.OUTER, **_FAST}, {**psf.INNER, **_FAST}
+"""Of compiled functions, and of those that only others call. Not 'reassoc': each lane is to be the same whatever its place; not 'nnan':
+whether a number is finite matters."""
 
 
 @numba.njit(**INNER)
